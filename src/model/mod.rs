@@ -1,0 +1,28 @@
+//! Plain data: what a fleet says, before and after it is stored.
+//!
+//! Guarantees: a value that exists is valid (names are checked when they are made); nothing here does input or output.
+
+mod attribute;
+mod batch;
+mod column;
+mod event;
+mod handle;
+mod log;
+mod metric;
+mod name;
+mod rows;
+mod table;
+
+pub use attribute::{AttributeAssertion, AttributeValue};
+pub use batch::{
+    AttributeEntry, BATCH_ROWS_MAX, BatchAttribute, BatchColumn, BatchEvent, BatchLog, BatchMetric, Delete,
+    DeviceChange, MESSAGE_BYTES_MAX, ReadingEntry, TEXT_BYTES_MAX, WriteBatch,
+};
+pub use column::{Column, DeviceRows, Presence, TextValues, Values};
+pub use event::{Event, EventKind, Labels};
+pub use handle::{DeviceHandle, MetricHandle, SegmentId, Sequence};
+pub use log::{LogRecord, Severity, StoredLog};
+pub use metric::{MetricDefinition, MetricType, Nature, Value};
+pub use name::{AttributeName, DeviceId, MetricName};
+pub use rows::merge_rows;
+pub use table::{Cell, Table, TableColumn};

@@ -1,0 +1,258 @@
+//! Windows: how a query partitions time. (Storage is partitioned by [`super::TimeBucket`].)
+//!
+//! Guarantees: every instant lies in exactly one window; windows follow each other without a gap. Fixed windows align to the
+//! epoch; days, weeks (from Monday), months and years are those of a calendar, in UTC or a named zone, so that a day with a
+//! change of clocks has 23 or 25 hours.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveTime, TimeZone};
+use chrono_tz::Tz;
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::{HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
+
+/// A partition of time.
+///
+/// ```
+/// use fleetlog::{Timestamp, Window};
+/// let berlin = Window::DAY.in_zone("Europe/Berlin")?;
+/// let noon = Timestamp::parse("2025-03-30T12:00:00Z")?; // clocks went forward that night
+/// let start = berlin.start_of(noon);
+/// assert_eq!(start.to_string(), "2025-03-29T23:00:00Z");
+/// assert_eq!(berlin.end_of(start).to_string(), "2025-03-30T22:00:00Z");
+/// # Ok::<(), fleetlog::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Window {
+    kind: Kind,
+    zone: Tz,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Fixed(i64),
+    Days(u32),
+    Weeks(u32),
+    Months(u32),
+}
+
+impl Window {
+    /// An hour.
+    pub const HOUR: Self = Self { kind: Kind::Fixed(HOUR_NS), zone: Tz::UTC };
+    /// A calendar day.
+    pub const DAY: Self = Self { kind: Kind::Days(1), zone: Tz::UTC };
+    /// A calendar week, from Monday.
+    pub const WEEK: Self = Self { kind: Kind::Weeks(1), zone: Tz::UTC };
+    /// A calendar month.
+    pub const MONTH: Self = Self { kind: Kind::Months(1), zone: Tz::UTC };
+    /// A calendar year.
+    pub const YEAR: Self = Self { kind: Kind::Months(12), zone: Tz::UTC };
+
+    /// A window of so many nanoseconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] unless it is positive.
+    pub fn fixed(nanoseconds: i64) -> Result<Self> {
+        if nanoseconds <= 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "a window must be longer than nothing"));
+        }
+        Ok(Self { kind: Kind::Fixed(nanoseconds), zone: Tz::UTC })
+    }
+
+    /// The same window by the calendar of a zone, named as in the IANA database (`Europe/Berlin`). Fixed windows stay.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a name that is not there.
+    pub fn in_zone(self, zone: &str) -> Result<Self> {
+        let zone = zone.parse::<Tz>().map_err(|_| {
+            Error::new(ErrorKind::InvalidInput, format!("'{}' is not a time zone", zone.escape_default()))
+                .advise("use a name of the IANA database, as Europe/Berlin")
+        })?;
+        Ok(Self { kind: self.kind, zone })
+    }
+
+    /// The length of a fixed window, in nanoseconds.
+    #[must_use]
+    pub fn fixed_ns(self) -> Option<i64> {
+        match self.kind {
+            Kind::Fixed(length) => Some(length),
+            _ => None,
+        }
+    }
+
+    /// The start of the window that holds an instant, cut at what a [`Timestamp`] can hold.
+    #[must_use]
+    pub fn start_of(self, at: Timestamp) -> Timestamp {
+        if let Kind::Fixed(length) = self.kind {
+            let start = i128::from(at.nanoseconds()).div_euclid(i128::from(length)) * i128::from(length);
+            return Timestamp::from_nanoseconds(i64::try_from(start).unwrap_or(i64::MIN));
+        }
+        let local = DateTime::from_timestamp_nanos(at.nanoseconds()).with_timezone(&self.zone).date_naive();
+        self.local_start(self.first_day(local)).unwrap_or(Timestamp::MIN)
+    }
+
+    /// The end of a window by its start: the start of the next.
+    #[must_use]
+    pub fn end_of(self, start: Timestamp) -> Timestamp {
+        if let Kind::Fixed(length) = self.kind {
+            // The first window may be cut at its start.
+            let whole = i128::from(start.nanoseconds()).div_euclid(i128::from(length)) + 1;
+            return Timestamp::from_nanoseconds(i64::try_from(whole * i128::from(length)).unwrap_or(i64::MAX));
+        }
+        let local = DateTime::from_timestamp_nanos(start.nanoseconds()).with_timezone(&self.zone).date_naive();
+        let first = self.first_day(local);
+        let next = match self.kind {
+            Kind::Days(days) => first.checked_add_days(Days::new(u64::from(days))),
+            Kind::Weeks(weeks) => first.checked_add_days(Days::new(u64::from(weeks) * 7)),
+            Kind::Months(months) => first.checked_add_months(Months::new(months)),
+            Kind::Fixed(_) => None,
+        };
+        next.and_then(|next| self.local_start(next)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The first day of the window that holds a day.
+    fn first_day(self, day: NaiveDate) -> NaiveDate {
+        let since_epoch = i64::from(day.num_days_from_ce()) - 719_163;
+        let back = |days: i64| day.checked_sub_days(Days::new(days.unsigned_abs())).unwrap_or(day);
+        match self.kind {
+            Kind::Fixed(_) => day,
+            Kind::Days(days) => back(since_epoch.rem_euclid(i64::from(days))),
+            // 1970-01-01 was a Thursday: the Monday before it is day -3.
+            Kind::Weeks(weeks) => back((since_epoch + 3).rem_euclid(7 * i64::from(weeks))),
+            Kind::Months(months) => {
+                let number = day.year() * 12 + day.month0() as i32;
+                let first = number - number.rem_euclid(months as i32);
+                NaiveDate::from_ymd_opt(first.div_euclid(12), first.rem_euclid(12) as u32 + 1, 1).unwrap_or(day)
+            }
+        }
+    }
+
+    /// The first instant of a local day: midnight, or what follows it where clocks skip midnight.
+    fn local_start(self, day: NaiveDate) -> Option<Timestamp> {
+        let mut local = day.and_time(NaiveTime::MIN);
+        for _ in 0..8 {
+            let instant = match self.zone.from_local_datetime(&local) {
+                LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant,
+                LocalResult::None => {
+                    local += chrono::Duration::minutes(30);
+                    continue;
+                }
+            };
+            return instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds);
+        }
+        None
+    }
+}
+
+/// Reads a duration as the command writes it: a number and `ns`, `us`, `ms`, `s`, `m`, `h`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`].
+pub fn parse_duration_ns(text: &str) -> Result<i64> {
+    match Window::from_str(text)?.kind {
+        Kind::Fixed(length) => Ok(length),
+        Kind::Days(days) => Ok(i64::from(days) * super::DAY_NS),
+        Kind::Weeks(weeks) => Ok(i64::from(weeks) * 7 * super::DAY_NS),
+        Kind::Months(_) => {
+            Err(Error::new(ErrorKind::InvalidInput, format!("'{text}' has no fixed length"))
+                .advise("use days: 30d, 365d"))
+        }
+    }
+}
+
+impl FromStr for Window {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::new(ErrorKind::InvalidInput, format!("'{}' is not a duration", text.escape_default()))
+                .advise("write a number and a unit: 30s, 5m, 1h, 1d, 1w, 1mo, 1y")
+        };
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let number: u32 = digits.parse().map_err(|_| wrong())?;
+        let fixed = |unit: i64| i64::from(number).checked_mul(unit).map(Kind::Fixed).ok_or_else(wrong);
+        let kind = match &text[digits.len()..] {
+            "ns" => fixed(1)?,
+            "us" => fixed(1_000)?,
+            "ms" => fixed(1_000_000)?,
+            "s" => fixed(SECOND_NS)?,
+            "m" => fixed(MINUTE_NS)?,
+            "h" => fixed(HOUR_NS)?,
+            "d" => Kind::Days(number),
+            "w" => Kind::Weeks(number),
+            "mo" => Kind::Months(number),
+            "y" => Kind::Months(number.checked_mul(12).ok_or_else(wrong)?),
+            _ => return Err(wrong()),
+        };
+        let limit = 1_200_000;
+        match kind {
+            Kind::Fixed(0) | Kind::Days(0) | Kind::Weeks(0) | Kind::Months(0) => Err(wrong()),
+            Kind::Days(n) | Kind::Weeks(n) | Kind::Months(n) if n > limit => Err(wrong()),
+            kind => Ok(Self { kind, zone: Tz::UTC }),
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Fixed(length) => write!(f, "{length}ns"),
+            Kind::Days(days) => write!(f, "{days}d"),
+            Kind::Weeks(weeks) => write!(f, "{weeks}w"),
+            Kind::Months(months) => write!(f, "{months}mo"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn calendars_and_zones() {
+        for (window, zone, instant, start, end) in [
+            ("1d", "UTC", "2025-06-15T13:00:00Z", "2025-06-15", "2025-06-16"),
+            ("1w", "UTC", "2025-06-15T13:00:00Z", "2025-06-09", "2025-06-16"),
+            ("1mo", "UTC", "2024-02-29T13:00:00Z", "2024-02-01", "2024-03-01"),
+            ("1y", "UTC", "2024-02-29T13:00:00Z", "2024-01-01", "2025-01-01"),
+            ("15m", "UTC", "2024-02-29T13:14:59Z", "2024-02-29T13:00:00Z", "2024-02-29T13:15:00Z"),
+            ("1d", "America/New_York", "2025-11-02T12:00:00Z", "2025-11-02T04:00:00Z", "2025-11-03T05:00:00Z"),
+            ("1mo", "Asia/Kolkata", "2025-01-31T20:00:00Z", "2025-01-31T18:30:00Z", "2025-02-28T18:30:00Z"),
+            // Midnight of this day did not happen in Beirut.
+            ("1d", "Asia/Beirut", "2024-03-31T10:00:00Z", "2024-03-30T22:00:00Z", "2024-03-31T21:00:00Z"),
+        ] {
+            let window: Window = window.parse::<Window>().unwrap().in_zone(zone).unwrap();
+            let found = window.start_of(at(instant));
+            assert_eq!((found, window.end_of(found)), (at(start), at(end)), "{window} in {zone} at {instant}");
+        }
+        for wrong in ["", "d", "0s", "1.5h", "-1d", "3x", "99999999999y"] {
+            assert!(wrong.parse::<Window>().is_err(), "{wrong}");
+        }
+        assert!(Window::DAY.in_zone("Mars/Olympus").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_instant_lies_in_one_window(
+            instant in -9_000_000_000_000_000_000_i64..9_000_000_000_000_000_000,
+            window in prop::sample::select(vec!["7s", "13h", "1d", "3d", "1w", "1mo", "5mo", "1y"]),
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia", "Asia/Kathmandu"]),
+        ) {
+            let window: Window = window.parse::<Window>().unwrap().in_zone(zone).unwrap();
+            let instant = Timestamp::from_nanoseconds(instant);
+            let start = window.start_of(instant);
+            let end = window.end_of(start);
+            prop_assert!(start <= instant && instant < end, "{start} {instant} {end}");
+            prop_assert_eq!(window.start_of(start), start);
+            prop_assert_eq!(window.start_of(end), end);
+        }
+    }
+}
