@@ -1,0 +1,262 @@
+//! Floats that are decimals with a few places: as integers, and the others patched.
+//!
+//! Guarantees: bit-exact. A float is written as an integer only where the decoder's own arithmetic gives back its very bits;
+//! every other one (NaN with any payload, -0.0, infinities, a stray double) stands bit for bit in a list of exceptions.
+//!
+//! The idea is ALP's (A. Afroozeh et al., SIGMOD 2024), with a division in place of its pair of multiplications: the
+//! quotient of an integer below 2^53 and a power of ten up to 10^22 is the double nearest to that decimal, which is what
+//! parsers and rounding programs produce, so that one exponent is enough and no decimal becomes an exception.
+
+use crate::error::Result;
+
+use super::bits::GROUP;
+use super::integer::{decode_group, encode_group, room_for};
+use crate::bytes::{Reader, corrupt, put_varint};
+
+/// Powers of ten that are exact doubles, as many as are tried.
+const POWERS: [f64; 19] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
+/// The same, inverted, as a program that multiplies by "0.01" has them.
+const INVERSES: [f64; 19] = [
+    1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 1e-17,
+    1e-18,
+];
+/// 1.5 * 2^52: adding it rounds a double below 2^51 to an integer, which then lies in the lower bits.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+/// Integers of a magnitude below this pass through [`ROUNDER`].
+const INTEGER_LIMIT: i64 = 1 << 51;
+/// How many values the search for a scale looks at.
+const SAMPLES: usize = 32;
+/// One value in so many may be an exception.
+const EXCEPTION_SHARE: usize = 20;
+/// The fewest bytes that an exception takes.
+const EXCEPTION_BYTES_MIN: usize = 9;
+
+/// How an integer becomes a float.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// integer / 10^places: decimals.
+    Quotient = 0,
+    /// The same rounded to 32 bits: decimals that were single-precision floats once.
+    Single = 1,
+    /// integer * 10^-places: what a sensor's driver makes of a raw count.
+    Product = 2,
+}
+
+/// Form and decimal places, one byte in the file: form * 32 + places.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Scale {
+    form: Form,
+    places: u8,
+}
+
+impl Scale {
+    fn byte(self) -> u8 {
+        self.form as u8 * 32 + self.places
+    }
+
+    fn from_byte(byte: u8) -> Result<Self> {
+        let form = match byte / 32 {
+            0 => Form::Quotient,
+            1 => Form::Single,
+            2 => Form::Product,
+            _ => return Err(corrupt(format!("{byte} is no scale of decimals"))),
+        };
+        let places = byte % 32;
+        if usize::from(places) >= POWERS.len() {
+            return Err(corrupt(format!("{byte} is no scale of decimals")));
+        }
+        Ok(Self { form, places })
+    }
+
+    fn power(self) -> f64 {
+        POWERS[usize::from(self.places) % POWERS.len()]
+    }
+
+    fn inverse(self) -> f64 {
+        INVERSES[usize::from(self.places) % INVERSES.len()]
+    }
+
+    /// The integer of a value, and whether the decoder gets back the value's bits from it.
+    fn to_integer(self, value: f64) -> (i64, bool) {
+        match self.form {
+            Form::Quotient => to_integer(value, self.power(), |whole| whole / self.power()),
+            Form::Single => to_integer(value, self.power(), |whole| f64::from((whole / self.power()) as f32)),
+            Form::Product => to_integer(value, self.power(), |whole| whole * self.inverse()),
+        }
+    }
+}
+
+#[inline(always)]
+fn to_integer(value: f64, power: f64, back: impl Fn(f64) -> f64) -> (i64, bool) {
+    let rounded = value * power + ROUNDER;
+    let integer = (rounded.to_bits() as i64).wrapping_sub(ROUNDER.to_bits() as i64);
+    // NaN and infinities leave this range too: their exponent bits are all ones.
+    let in_range = (integer.wrapping_add(INTEGER_LIMIT) as u64) < 2 * INTEGER_LIMIT as u64;
+    (integer, in_range & (back(rounded - ROUNDER).to_bits() == value.to_bits()))
+}
+
+/// Appends the values as scaled integers; nothing is appended and `false` returned where too few are decimals.
+pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
+    let Some(mut scale) = find_scale(values, None) else { return false };
+    let from = out.len();
+    for _ in 0..2 {
+        out.push(scale.byte());
+        match encode_scaled(values, scale, out) {
+            Ok(()) => return true,
+            Err(failed) => {
+                out.truncate(from);
+                // The sample missed values with more places: look at some of those too.
+                match find_scale(&failed, Some(scale)) {
+                    Some(finer) if finer != scale => scale = finer,
+                    _ => return false,
+                }
+            }
+        }
+    }
+    false
+}
+
+/// The scale with the fewest places that fits nearly all of a sample; only such with at least the places of `at_least`.
+fn find_scale(values: &[f64], at_least: Option<Scale>) -> Option<Scale> {
+    let stride = values.len().div_ceil(SAMPLES).max(1);
+    let sample = || values.iter().step_by(stride);
+    let allowed = sample().count() / 8;
+    let forms = [Form::Quotient, Form::Single, Form::Product];
+    let mut best: Option<(usize, Scale)> = None;
+    for form in forms.into_iter().filter(|form| at_least.is_none_or(|scale| scale.form == *form)) {
+        for places in at_least.map_or(0, |scale| scale.places)..POWERS.len() as u8 {
+            let scale = Scale { form, places };
+            let mut failures = 0;
+            for value in sample() {
+                failures += usize::from(!scale.to_integer(*value).1);
+                if failures > allowed {
+                    break;
+                }
+            }
+            if failures <= allowed && best.is_none_or(|(fewest, _)| failures < fewest) {
+                best = Some((failures, scale));
+            }
+            if failures == 0 {
+                return Some(scale);
+            }
+        }
+    }
+    best.map(|(_, scale)| scale)
+}
+
+/// Appends exceptions and groups; where there are too many exceptions, some of them come back and `out` is to be cut.
+fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<(), Vec<f64>> {
+    let limit = values.len() / EXCEPTION_SHARE + 1;
+    let mut exceptions: Vec<usize> = Vec::new();
+    let mut groups = Vec::with_capacity(values.len());
+    let mut last_good = 0;
+    for (number, group) in values.chunks(GROUP).enumerate() {
+        let mut integers = [0_i64; GROUP];
+        let integers = &mut integers[..group.len()];
+        if scale_group(group, scale, integers) > 0 {
+            for (place, (value, integer)) in group.iter().zip(integers.iter_mut()).enumerate() {
+                let (good, exact) = scale.to_integer(*value);
+                if exact {
+                    last_good = good;
+                } else {
+                    // The neighbour's integer in its place costs the packing least.
+                    *integer = last_good;
+                    exceptions.push(number * GROUP + place);
+                }
+            }
+            if exceptions.len() > limit {
+                return Err(exceptions.iter().filter_map(|place| values.get(*place)).copied().collect());
+            }
+        } else {
+            last_good = integers.last().copied().unwrap_or_default();
+        }
+        encode_group(integers, &mut groups);
+    }
+    put_varint(exceptions.len() as u64, out);
+    let mut next = 0;
+    for place in exceptions {
+        put_varint((place - next) as u64, out);
+        next = place + 1;
+        out.extend_from_slice(&values[place].to_bits().to_le_bytes());
+    }
+    out.extend_from_slice(&groups);
+    Ok(())
+}
+
+/// Scales a group; returns how many values are no such decimals.
+fn scale_group(values: &[f64], scale: Scale, integers: &mut [i64]) -> u64 {
+    let (power, inverse) = (scale.power(), scale.inverse());
+    match scale.form {
+        Form::Quotient => scale_all(values, integers, power, |whole| whole / power),
+        Form::Single => scale_all(values, integers, power, |whole| f64::from((whole / power) as f32)),
+        Form::Product => scale_all(values, integers, power, |whole| whole * inverse),
+    }
+}
+
+#[inline(always)]
+fn scale_all(values: &[f64], integers: &mut [i64], power: f64, back: impl Fn(f64) -> f64) -> u64 {
+    let mut failures = 0;
+    for (value, place) in values.iter().zip(integers) {
+        let (integer, exact) = to_integer(*value, power, &back);
+        *place = integer;
+        failures += u64::from(!exact);
+    }
+    failures
+}
+
+/// Reads `count` floats, to the end of the reader.
+pub(super) fn decode(mut reader: Reader<'_>, count: usize) -> Result<Vec<f64>> {
+    let scale = Scale::from_byte(reader.byte()?)?;
+    let exceptions = read_exceptions(&mut reader, count)?;
+    let mut values: Vec<f64> = room_for(&reader, count)?;
+    let mut integers = [0_i64; GROUP];
+    while values.len() < count {
+        let length = GROUP.min(count - values.len());
+        decode_group(&mut reader, length, &mut integers)?;
+        let floats = floats_of(&mut integers, length, scale)?;
+        values.extend_from_slice(&floats[..length]);
+    }
+    for (place, value) in exceptions {
+        if let Some(room) = values.get_mut(place) {
+            *room = value;
+        }
+    }
+    reader.finish()?;
+    Ok(values)
+}
+
+fn read_exceptions(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(usize, f64)>> {
+    let stated = reader.length()?;
+    if stated > count || stated > reader.left() / EXCEPTION_BYTES_MIN {
+        return Err(corrupt(format!("{stated} exceptions among {count} floats")));
+    }
+    let mut exceptions = Vec::with_capacity(stated);
+    let mut next = 0_usize;
+    for _ in 0..stated {
+        let place = reader.length()?.checked_add(next).filter(|place| *place < count);
+        let place = place.ok_or_else(|| corrupt("an exception lies behind the last float"))?;
+        exceptions.push((place, f64::from_bits(u64::from_le_bytes(reader.array()?))));
+        next = place + 1;
+    }
+    Ok(exceptions)
+}
+
+/// The floats of a group; the integers from `length` on are set to zero first.
+fn floats_of(integers: &mut [i64; GROUP], length: usize, scale: Scale) -> Result<[f64; GROUP]> {
+    integers[length..].fill(0);
+    let outside = integers.iter().fold(0, |all, integer| all | integer.wrapping_add(INTEGER_LIMIT) as u64);
+    if outside >= 2 * INTEGER_LIMIT as u64 {
+        return Err(corrupt("an integer is too large for a decimal"));
+    }
+    let (power, inverse) = (scale.power(), scale.inverse());
+    let whole = |integer: &i64| f64::from_bits(ROUNDER.to_bits().wrapping_add(*integer as u64)) - ROUNDER;
+    let mut floats = [0.0; GROUP];
+    let pairs = floats.iter_mut().zip(integers.iter());
+    match scale.form {
+        Form::Quotient => pairs.for_each(|(float, integer)| *float = whole(integer) / power),
+        Form::Single => pairs.for_each(|(float, integer)| *float = f64::from((whole(integer) / power) as f32)),
+        Form::Product => pairs.for_each(|(float, integer)| *float = whole(integer) * inverse),
+    }
+    Ok(floats)
+}

@@ -1,0 +1,318 @@
+//! Column codecs: pure functions on slices, without input or output.
+//!
+//! Guarantees: what is encoded comes back bit for bit, every float and every `i64`; to decode is to validate: damaged or
+//! cut bytes give [`ErrorKind::Corruption`], or other values, but never a panic; memory is taken only once the bytes can
+//! pay for it, except for the constant encodings, whose count (the caller's, from a checked header) pays. An empty column
+//! is one byte. Statistics of a column need no codec: they are made from the same slices.
+//!
+//! The first byte names the encoding. To add one: a code here, a file, an arm in each `match`, a section in
+//! `storage-format.md`.
+
+mod bits;
+mod boolean;
+mod decimal;
+mod fixed;
+mod integer;
+#[cfg(test)]
+mod laws;
+mod presence;
+mod shuffle;
+#[cfg(test)]
+mod tests;
+mod text;
+mod times;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{MetricType, Presence, TextValues, Values};
+
+use crate::bytes::{Reader, corrupt};
+use fixed::WIDTH_BYTES;
+
+/// The most values of one column that are decoded at once.
+pub const COUNT_MAX: usize = u32::MAX as usize;
+
+/// Encodings of times.
+mod time_code {
+    pub(super) const RAW: u8 = 0;
+    pub(super) const REGULAR: u8 = 1;
+    pub(super) const PACKED: u8 = 2;
+}
+
+/// Encodings of values.
+mod value_code {
+    pub(super) const RAW: u8 = 0;
+    pub(super) const CONSTANT: u8 = 1;
+    pub(super) const INTEGERS: u8 = 2;
+    pub(super) const DECIMALS: u8 = 3;
+    pub(super) const SHUFFLED: u8 = 4;
+    pub(super) const BITMAP: u8 = 5;
+    pub(super) const RUNS: u8 = 6;
+    pub(super) const DICTIONARY: u8 = 7;
+}
+
+/// Encodings of a presence.
+mod presence_code {
+    pub(super) const ALL: u8 = 0;
+    pub(super) const BITMAP: u8 = 1;
+    pub(super) const LIST: u8 = 2;
+}
+
+/// The name of the encoding that encoded times begin with, for a person to read.
+#[must_use]
+pub fn times_encoding(bytes: &[u8]) -> &'static str {
+    match bytes.first() {
+        Some(&time_code::RAW) => "raw",
+        Some(&time_code::REGULAR) => "regular",
+        Some(&time_code::PACKED) => "packed",
+        _ => "unknown",
+    }
+}
+
+/// The name of the encoding that encoded values begin with, for a person to read.
+#[must_use]
+pub fn values_encoding(bytes: &[u8]) -> &'static str {
+    match bytes.first() {
+        Some(&value_code::RAW) => "raw",
+        Some(&value_code::CONSTANT) => "constant",
+        Some(&value_code::INTEGERS) => "integers",
+        Some(&value_code::DECIMALS) => "decimals",
+        Some(&value_code::SHUFFLED) => "shuffled",
+        Some(&value_code::BITMAP) => "bitmap",
+        Some(&value_code::RUNS) => "runs",
+        Some(&value_code::DICTIONARY) => "dictionary",
+        _ => "unknown",
+    }
+}
+
+/// The name of the encoding that an encoded presence begins with, for a person to read.
+#[must_use]
+pub fn presence_encoding(bytes: &[u8]) -> &'static str {
+    match bytes.first() {
+        Some(&presence_code::ALL) => "all",
+        Some(&presence_code::BITMAP) => "bitmap",
+        Some(&presence_code::LIST) => "list",
+        _ => "unknown",
+    }
+}
+
+/// Appends the encoded times (nanoseconds since the epoch, rising strictly) to `out`; the first byte is the encoding's
+/// code.
+pub fn encode_times(times: &[i64], out: &mut Vec<u8>) {
+    let from = out.len();
+    if times.len() > 1 {
+        match times::common_step(times) {
+            Some(step_ns) => {
+                out.push(time_code::REGULAR);
+                times::encode_regular(times, step_ns, out);
+            }
+            None => {
+                out.push(time_code::PACKED);
+                times::encode_packed(times, out);
+            }
+        }
+        if out.len() - from <= times.len() * WIDTH_BYTES {
+            return;
+        }
+        out.truncate(from);
+    }
+    out.push(time_code::RAW);
+    fixed::encode_raw(times.iter().map(|time| *time as u64), out);
+}
+
+/// Reads back `rows` times from all of `bytes`. Never panics; allocates only what the input, or for regular times the
+/// caller's `rows`, has paid for.
+///
+/// # Errors
+/// [`ErrorKind::Corruption`] where the bytes are not what [`encode_times`] writes for so many rows: also where times do
+/// not rise strictly, and where bytes are left over. [`ErrorKind::LimitExceeded`] where they do not fit the memory.
+pub fn decode_times(bytes: &[u8], rows: usize) -> Result<Vec<i64>> {
+    let mut reader = begin(bytes, rows)?;
+    match reader.byte()? {
+        time_code::RAW => {
+            let times = fixed::decode_raw(reader, rows, |bits| bits as i64)?;
+            if times.windows(2).any(|pair| pair[0] >= pair[1]) {
+                return Err(corrupt("times do not rise strictly"));
+            }
+            Ok(times)
+        }
+        time_code::REGULAR => times::decode_regular(reader, rows),
+        time_code::PACKED => times::decode_packed(reader, rows),
+        code => Err(unknown("times", code)),
+    }
+}
+
+/// Appends encoded values to `out`; the first byte is the code of the encoding, chosen for these values.
+///
+/// ```
+/// use fleetlog::codec::{decode_values, encode_values, values_encoding};
+/// use fleetlog::{MetricType, Values};
+/// let temperatures: Vec<f64> = (0..1_000).map(|i| f64::from(2_000 + i % 40) / 100.0).collect();
+/// let mut bytes = Vec::new();
+/// encode_values(&Values::Float(temperatures.clone()), &mut bytes);
+/// assert_eq!(values_encoding(&bytes), "decimals");
+/// assert!(bytes.len() < temperatures.len());
+/// let Values::Float(back) = decode_values(&bytes, MetricType::Float, 1_000)? else { unreachable!() };
+/// assert_eq!(back, temperatures);
+/// # Ok::<(), fleetlog::Error>(())
+/// ```
+pub fn encode_values(values: &Values, out: &mut Vec<u8>) {
+    match values {
+        Values::Float(values) => encode_floats(values, out),
+        Values::Integer(values) => encode_integers(values, out),
+        Values::Boolean(values) => encode_booleans(values, out),
+        Values::Text(values) => encode_texts(values, out),
+    }
+}
+
+fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
+    let bits = || values.iter().map(|value| value.to_bits());
+    if values.len() > 1 && encode_constant(fixed::common(bits()), out) {
+        return;
+    }
+    let from = out.len();
+    let raw_bytes = values.len() * WIDTH_BYTES;
+    if values.len() > 1 {
+        out.push(value_code::DECIMALS);
+        // Hardly smaller than raw is not worth the arithmetic, and zstd may do better.
+        if decimal::encode(values, out) && out.len() - from <= raw_bytes - raw_bytes / 8 {
+            return;
+        }
+        out.truncate(from);
+        out.push(value_code::SHUFFLED);
+        if shuffle::encode(values, out) {
+            return;
+        }
+        out.truncate(from);
+    }
+    out.push(value_code::RAW);
+    fixed::encode_raw(bits(), out);
+}
+
+fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
+    let bits = || values.iter().map(|value| *value as u64);
+    if values.len() > 1 && encode_constant(fixed::common(bits()), out) {
+        return;
+    }
+    let from = out.len();
+    if !values.is_empty() {
+        out.push(value_code::INTEGERS);
+        integer::encode(values, out);
+        if out.len() - from <= values.len() * WIDTH_BYTES {
+            return;
+        }
+        out.truncate(from);
+    }
+    out.push(value_code::RAW);
+    fixed::encode_raw(bits(), out);
+}
+
+/// Appends the value that all places share, where there is one.
+fn encode_constant(common: Option<u64>, out: &mut Vec<u8>) -> bool {
+    if let Some(bits) = common {
+        out.push(value_code::CONSTANT);
+        out.extend_from_slice(&bits.to_le_bytes());
+    }
+    common.is_some()
+}
+
+fn encode_booleans(values: &[bool], out: &mut Vec<u8>) {
+    if values.is_empty() {
+        out.push(value_code::RAW);
+    } else if boolean::run_bytes(values, values.len().div_ceil(8)).is_some() {
+        out.push(value_code::RUNS);
+        boolean::encode_runs(values, out);
+    } else {
+        out.push(value_code::BITMAP);
+        boolean::encode_bitmap(values, out);
+    }
+}
+
+fn encode_texts(values: &TextValues, out: &mut Vec<u8>) {
+    if values.codes.is_empty() {
+        return out.push(value_code::RAW);
+    }
+    out.push(value_code::DICTIONARY);
+    text::encode(values, out);
+}
+
+/// Reads back `count` values of a type from all of `bytes`. Never panics; allocates only what the input, or for a
+/// constant the caller's `count`, has paid for. A text column comes back with the dictionary that its values use, each
+/// text once, in order of first use.
+///
+/// # Errors
+/// [`ErrorKind::Corruption`] where the bytes are not what [`encode_values`] writes for so many values of this type, also
+/// where bytes are left over. [`ErrorKind::LimitExceeded`] where they do not fit the memory.
+pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Result<Values> {
+    let mut reader = begin(bytes, count)?;
+    let code = reader.byte()?;
+    if count == 0 {
+        reader.finish()?;
+        return if code == value_code::RAW { Ok(Values::empty(metric_type)) } else { Err(unknown("no values", code)) };
+    }
+    match (metric_type, code) {
+        (MetricType::Float, value_code::RAW) => fixed::decode_raw(reader, count, f64::from_bits).map(Values::Float),
+        (MetricType::Float, value_code::CONSTANT) => {
+            fixed::decode_constant(reader, count, f64::from_bits).map(Values::Float)
+        }
+        (MetricType::Float, value_code::DECIMALS) => decimal::decode(reader, count).map(Values::Float),
+        (MetricType::Float, value_code::SHUFFLED) => shuffle::decode(reader.take_rest(), count).map(Values::Float),
+        (MetricType::Integer, value_code::RAW) => {
+            fixed::decode_raw(reader, count, |bits| bits as i64).map(Values::Integer)
+        }
+        (MetricType::Integer, value_code::CONSTANT) => {
+            fixed::decode_constant(reader, count, |bits| bits as i64).map(Values::Integer)
+        }
+        (MetricType::Integer, value_code::INTEGERS) => integer::decode(reader, count).map(Values::Integer),
+        (MetricType::Boolean, value_code::BITMAP) => boolean::decode_bitmap(reader, count).map(Values::Boolean),
+        (MetricType::Boolean, value_code::RUNS) => boolean::decode_runs(reader, count).map(Values::Boolean),
+        (MetricType::Text, value_code::DICTIONARY) => text::decode(reader, count).map(Values::Text),
+        (_, code) => Err(unknown(metric_type.as_str(), code)),
+    }
+}
+
+/// Appends an encoded presence over `rows` rows: all, bitmap or list, whichever is smallest. Positions that are all rows
+/// come back as [`Presence::All`].
+pub fn encode_presence(presence: &Presence, rows: usize, out: &mut Vec<u8>) {
+    let positions = match presence {
+        Presence::Positions(positions) if positions.len() < rows => positions,
+        _ => return out.push(presence_code::ALL),
+    };
+    let from = out.len();
+    out.push(presence_code::LIST);
+    presence::encode_list(positions, out);
+    if out.len() - from > 1 + rows.div_ceil(8) {
+        out.truncate(from);
+        out.push(presence_code::BITMAP);
+        presence::encode_bitmap(positions, rows, out);
+    }
+}
+
+/// Reads back a presence over `rows` rows from all of `bytes`, and the number of present rows. Never panics; allocates
+/// only what the input has paid for.
+///
+/// # Errors
+/// [`ErrorKind::Corruption`] where the bytes are not what [`encode_presence`] writes for so many rows, also where bytes
+/// are left over. [`ErrorKind::LimitExceeded`] where they do not fit the memory.
+pub fn decode_presence(bytes: &[u8], rows: usize) -> Result<(Presence, usize)> {
+    let mut reader = begin(bytes, rows)?;
+    match reader.byte()? {
+        presence_code::ALL => {
+            reader.finish()?;
+            Ok((Presence::All, rows))
+        }
+        presence_code::BITMAP => presence::checked(presence::decode_bitmap(reader, rows)?, rows),
+        presence_code::LIST => presence::checked(presence::decode_list(reader, rows)?, rows),
+        code => Err(unknown("a presence", code)),
+    }
+}
+
+fn begin(bytes: &[u8], count: usize) -> Result<Reader<'_>> {
+    if count > COUNT_MAX {
+        return Err(Error::new(ErrorKind::LimitExceeded, format!("{count} values are more than a column holds")));
+    }
+    Ok(Reader::new(bytes))
+}
+
+fn unknown(of: &str, code: u8) -> Error {
+    corrupt(format!("encoding {code} is not one of {of}"))
+}

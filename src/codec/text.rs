@@ -1,0 +1,149 @@
+//! Texts: a dictionary of the distinct ones, and their codes as packed integers.
+//!
+//! Guarantees: a decoded dictionary is valid UTF-8, holds no text twice and none that no value uses, in order of first
+//! use; every code has its text. Its bytes are compressed where that saves at least one in eight.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::model::TextValues;
+
+use super::bits::GROUP;
+use super::integer::{decode_group, encode_group, room_for};
+use super::shuffle::{compress, decompress};
+use crate::bytes::{Reader, corrupt, put_varint, with_room};
+
+/// The most bytes that the texts of one dictionary take together: 1 GiB.
+const DICTIONARY_BYTES_MAX: usize = 1 << 30;
+/// The highest ratio of compression that is believed: above it the frame is taken for an attack.
+const RATIO_MAX: usize = 100_000;
+/// Dictionaries shorter than this are not compressed.
+const COMPRESS_FROM_BYTES: usize = 64;
+
+const STORED: u8 = 0;
+const COMPRESSED: u8 = 1;
+
+/// Appends the dictionary and the codes.
+pub(super) fn encode(values: &TextValues, out: &mut Vec<u8>) {
+    let (texts, codes) = in_order_of_use(values);
+    put_varint(texts.len() as u64, out);
+    let mut content = Vec::new();
+    for text in &texts {
+        put_varint(text.len() as u64, out);
+        content.extend_from_slice(text.as_bytes());
+    }
+    let compressed = (content.len() >= COMPRESS_FROM_BYTES)
+        .then(|| compress(&content))
+        .flatten()
+        .filter(|compressed| compressed.len() <= content.len() - content.len() / 8);
+    match compressed {
+        Some(compressed) => {
+            out.push(COMPRESSED);
+            put_varint(compressed.len() as u64, out);
+            out.extend_from_slice(&compressed);
+        }
+        None => {
+            out.push(STORED);
+            out.extend_from_slice(&content);
+        }
+    }
+    for group in codes.chunks(GROUP) {
+        encode_group(group, out);
+    }
+}
+
+/// The texts that are used, each once, in order of first use, and the codes that go with them.
+fn in_order_of_use(values: &TextValues) -> (Vec<&str>, Vec<i64>) {
+    let mut texts: Vec<&str> = Vec::new();
+    let mut places: HashMap<&str, i64> = HashMap::new();
+    let mut codes_by_old: Vec<Option<i64>> = vec![None; values.dictionary.len()];
+    let codes = (0..values.codes.len())
+        .map(|index| {
+            let old = codes_by_old.get_mut(values.codes[index] as usize);
+            if let Some(Some(code)) = old {
+                return *code;
+            }
+            let text = values.get(index);
+            let code = *places.entry(text).or_insert_with(|| {
+                texts.push(text);
+                texts.len() as i64 - 1
+            });
+            if let Some(slot) = old {
+                *slot = Some(code);
+            }
+            code
+        })
+        .collect();
+    (texts, codes)
+}
+
+/// Reads `count` texts, to the end of the reader.
+pub(super) fn decode(mut reader: Reader<'_>, count: usize) -> Result<TextValues> {
+    let dictionary = decode_dictionary(&mut reader, count)?;
+    let mut codes: Vec<u32> = room_for(&reader, count)?;
+    let mut group = [0_i64; GROUP];
+    let mut used = 0;
+    while codes.len() < count {
+        let length = GROUP.min(count - codes.len());
+        decode_group(&mut reader, length, &mut group)?;
+        for code in &group[..length] {
+            // In order of first use: a code is known, or the next new one.
+            if !(0..=used).contains(code) {
+                return Err(corrupt(format!("text code {code} comes before code {used}")));
+            }
+            used += i64::from(*code == used);
+            codes.push(*code as u32);
+        }
+    }
+    reader.finish()?;
+    if used != dictionary.len() as i64 {
+        return Err(corrupt(format!("{used} of {} texts of a dictionary are used", dictionary.len())));
+    }
+    Ok(TextValues { dictionary, codes })
+}
+
+fn decode_dictionary(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Arc<str>>> {
+    let entries = reader.length()?;
+    // A text takes at least the byte of its length.
+    if entries > count || entries > reader.left() {
+        return Err(corrupt(format!("a dictionary of {entries} texts for {count} values")));
+    }
+    let mut lengths = Vec::with_capacity(entries);
+    let mut total = 0_usize;
+    for _ in 0..entries {
+        let length = reader.length()?;
+        total = total
+            .checked_add(length)
+            .filter(|total| *total <= DICTIONARY_BYTES_MAX)
+            .ok_or_else(|| corrupt(format!("a dictionary holds more than {DICTIONARY_BYTES_MAX} bytes")))?;
+        lengths.push(length);
+    }
+    let decompressed;
+    let mut content = match reader.byte()? {
+        STORED => reader.take(total)?,
+        COMPRESSED => {
+            let length = reader.length()?;
+            let frame = reader.take(length)?;
+            if total / RATIO_MAX > frame.len() {
+                return Err(corrupt("a dictionary is compressed beyond belief"));
+            }
+            decompressed = decompress(frame, total)?;
+            &decompressed
+        }
+        other => return Err(corrupt(format!("{other} is no way to store a dictionary"))),
+    };
+    let mut texts: Vec<Arc<str>> = with_room(entries)?;
+    let mut seen = HashSet::with_capacity(entries);
+    for length in lengths {
+        let (text, rest) = content.split_at_checked(length).ok_or_else(|| corrupt("a dictionary ends early"))?;
+        content = rest;
+        let text: Arc<str> = std::str::from_utf8(text).map_err(|_| corrupt("a dictionary is not UTF-8"))?.into();
+        if !seen.insert(Arc::clone(&text)) {
+            return Err(corrupt("a dictionary holds a text twice"));
+        }
+        texts.push(text);
+    }
+    Ok(texts)
+}

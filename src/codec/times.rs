@@ -1,0 +1,119 @@
+//! Times of one device: they rise strictly, mostly by one step.
+//!
+//! Guarantees: exact; a decoded list rises strictly and stays within what an `i64` of nanoseconds holds. Steps count in the
+//! greatest unit that is exact for all of them (their greatest common divisor), so that minutes do not pay for nanoseconds.
+//! A straight line with small residuals is one of the ways in which a group of [`super::integer`] is packed.
+
+use crate::error::Result;
+
+use super::bits::GROUP;
+use super::integer::{decode_group, encode_group, room_for};
+use crate::bytes::{Reader, corrupt, put_signed, put_varint, with_room};
+
+/// The step that all times share, in nanoseconds; `None` for fewer than two times.
+pub(super) fn common_step(times: &[i64]) -> Option<u64> {
+    let mut steps = steps(times);
+    let first = steps.next()?;
+    steps.all(|step| step == first).then_some(first)
+}
+
+fn steps(times: &[i64]) -> impl Iterator<Item = u64> {
+    times.iter().zip(times.get(1..).unwrap_or_default()).map(|(previous, time)| time.wrapping_sub(*previous) as u64)
+}
+
+/// Appends a start and a step.
+pub(super) fn encode_regular(times: &[i64], step_ns: u64, out: &mut Vec<u8>) {
+    put_signed(times.first().copied().unwrap_or_default(), out);
+    put_varint(step_ns, out);
+}
+
+/// Reads a start and a step, to the end of the reader. What the caller says of `rows` pays for the room.
+pub(super) fn decode_regular(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+    let start = reader.signed()?;
+    let step_ns = reader.varint()?;
+    reader.finish()?;
+    let steps = u64::try_from(rows.saturating_sub(1)).unwrap_or(u64::MAX);
+    if rows < 2 || step_ns == 0 || step_ns.checked_mul(steps).is_none_or(|span| span > span_limit(start)) {
+        return Err(corrupt(format!("{rows} times every {step_ns} ns from {start} do not rise")));
+    }
+    let mut times = with_room(rows)?;
+    times.extend((0..rows as u64).map(|place| start.wrapping_add((place * step_ns) as i64)));
+    Ok(times)
+}
+
+/// How far the last time can lie behind the first, in nanoseconds.
+fn span_limit(start: i64) -> u64 {
+    i64::MAX.wrapping_sub(start) as u64
+}
+
+/// Appends a start, a unit and the offsets in that unit, in packed groups.
+pub(super) fn encode_packed(times: &[i64], out: &mut Vec<u8>) {
+    let start = times.first().copied().unwrap_or_default();
+    let unit_ns = greatest_unit_ns(times);
+    put_signed(start, out);
+    put_varint(unit_ns, out);
+    let mut offsets = [0_i64; GROUP];
+    let mut previous = start;
+    let mut offset = 0_u64;
+    let (mut last_step, mut last_units) = (0, 0);
+    for group in times.chunks(GROUP) {
+        for (place, time) in offsets.iter_mut().zip(group) {
+            let step = time.wrapping_sub(previous) as u64;
+            if step != last_step {
+                (last_step, last_units) = (step, step / unit_ns);
+            }
+            offset = offset.wrapping_add(last_units);
+            previous = *time;
+            *place = offset as i64;
+        }
+        encode_group(&offsets[..group.len()], out);
+    }
+}
+
+fn greatest_unit_ns(times: &[i64]) -> u64 {
+    let mut unit = 0;
+    let mut last = 0;
+    for step in steps(times) {
+        // Most steps equal the one before: the division is the dear part.
+        if step != last {
+            last = step;
+            unit = greatest_common_divisor(unit, step);
+        }
+    }
+    unit.max(1)
+}
+
+fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Reads a start, a unit and `rows` offsets, to the end of the reader.
+pub(super) fn decode_packed(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+    let start = reader.signed()?;
+    let unit_ns = reader.varint()?;
+    if unit_ns == 0 {
+        return Err(corrupt("the unit of times is zero"));
+    }
+    let limit = span_limit(start) / unit_ns;
+    let mut times: Vec<i64> = room_for(&reader, rows)?;
+    let mut offsets = [0_i64; GROUP];
+    let mut previous: Option<u64> = None;
+    while times.len() < rows {
+        let length = GROUP.min(rows - times.len());
+        decode_group(&mut reader, length, &mut offsets)?;
+        let group = &offsets[..length];
+        let (first, last) = (group[0] as u64, group[length - 1] as u64);
+        let begins_well = previous.map_or(first == 0, |previous| first > previous);
+        let falls = group.iter().zip(&group[1..]).fold(false, |falls, (a, b)| falls | (*a as u64 >= *b as u64));
+        if !begins_well || falls || last > limit {
+            return Err(corrupt("times do not rise strictly within their range"));
+        }
+        previous = Some(last);
+        times.extend(group.iter().map(|offset| start.wrapping_add((*offset as u64).wrapping_mul(unit_ns) as i64)));
+    }
+    reader.finish()?;
+    Ok(times)
+}
