@@ -1,0 +1,70 @@
+//! The file system seam: all file work of segments and the watermark goes through [`FileSystem`].
+//!
+//! Guarantees: a file that [`FileSystem::publish`] has put under its final name is whole and durable under that name when
+//! the call returns, provided that it was synced before; every error names the path.
+
+mod real;
+
+pub use real::RealFileSystem;
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::Result;
+
+/// All file work of segments, watermark and imports goes through this; tests swap in a double.
+pub trait FileSystem: Send + Sync + Debug {
+    /// Creates a folder and its parents, and makes it durable.
+    fn create_folder(&self, path: &Path) -> Result<()>;
+    /// Names of the files in a folder, sorted.
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>>;
+    /// Whether the path exists.
+    fn exists(&self, path: &Path) -> Result<bool>;
+    /// Opens for positioned reading.
+    fn open(&self, path: &Path) -> Result<Arc<dyn ReadFile>>;
+    /// Creates a new file for appending; fails where it exists.
+    fn create(&self, path: &Path) -> Result<Box<dyn WriteFile>>;
+    /// Opens for positioned writing in place (the watermark), creating it with `length` zero bytes where absent.
+    fn open_in_place(&self, path: &Path, length: u64) -> Result<Box<dyn InPlaceFile>>;
+    /// Renames and makes the rename durable (fsync of the folder).
+    fn publish(&self, temporary: &Path, path: &Path) -> Result<()>;
+    /// Removes a file; absent is fine.
+    fn remove(&self, path: &Path) -> Result<()>;
+    /// Makes creations, renames and removals in a folder durable.
+    fn sync_folder(&self, folder: &Path) -> Result<()>;
+}
+
+/// Positioned reads of an immutable file.
+pub trait ReadFile: Send + Sync + Debug {
+    /// Length in bytes.
+    fn len(&self) -> u64;
+    /// Whether it is empty.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Fills `buffer` from `offset`; a short file is `Corruption`, with path and range.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+    /// The path, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// An append-only file.
+pub trait WriteFile: Send + Debug {
+    /// Appends.
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Bytes appended so far.
+    fn position(&self) -> u64;
+    /// Makes the content durable.
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// A small file written in place.
+pub trait InPlaceFile: Send + Debug {
+    /// Reads the whole file.
+    fn read_all(&mut self) -> Result<Vec<u8>>;
+    /// Writes at an offset.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// Makes it durable (fdatasync).
+    fn sync(&mut self) -> Result<()>;
+}
