@@ -1,0 +1,468 @@
+//! Times in text and numbers.
+//!
+//! The rule: with a format, the text must match it (chrono's strftime; a date alone is its first instant). With a unit, a
+//! number is so many units since the epoch, decimals included. Otherwise RFC 3339, `2015-01-01 06:00:00` (a `T` or a blank,
+//! seconds and decimals may be absent), a date, or an epoch number with its unit (`1735689600s`); a bare number is refused
+//! rather than guessed. A time without an offset is one of the input zone; one that the zone skips (summer time begins) is
+//! refused, one that it has twice (summer time ends) is refused unless [`AmbiguousTime`] says which is meant.
+
+use chrono::format::{Item, Parsed, StrftimeItems, parse};
+use chrono::{Datelike, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
+use chrono_tz::Tz;
+
+use super::{Field, excerpt};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::{DAY_NS, SECOND_NS, Timestamp};
+
+/// The unit of a time that is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds since the epoch.
+    Seconds,
+    /// Milliseconds since the epoch.
+    Milliseconds,
+    /// Microseconds since the epoch.
+    Microseconds,
+    /// Nanoseconds since the epoch.
+    Nanoseconds,
+}
+
+impl TimeUnit {
+    /// Nanoseconds in the unit.
+    #[must_use]
+    pub fn nanoseconds(self) -> i64 {
+        match self {
+            Self::Seconds => SECOND_NS,
+            Self::Milliseconds => 1_000_000,
+            Self::Microseconds => 1_000,
+            Self::Nanoseconds => 1,
+        }
+    }
+}
+
+impl std::str::FromStr for TimeUnit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "s" => Ok(Self::Seconds),
+            "ms" => Ok(Self::Milliseconds),
+            "us" => Ok(Self::Microseconds),
+            "ns" => Ok(Self::Nanoseconds),
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("{} is not a unit of time", excerpt(text)))
+                .advise("use s, ms, us or ns")),
+        }
+    }
+}
+
+/// What a local time means that the zone has twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AmbiguousTime {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// The earlier instant (still summer time).
+    Earlier,
+    /// The later instant.
+    Later,
+}
+
+/// Reads times by one rule for a whole file.
+#[derive(Debug, Clone)]
+pub struct TimeReader {
+    format: Option<Vec<Item<'static>>>,
+    unit: Option<TimeUnit>,
+    zone: Tz,
+    ambiguous: AmbiguousTime,
+}
+
+impl Default for TimeReader {
+    fn default() -> Self {
+        Self { format: None, unit: None, zone: Tz::UTC, ambiguous: AmbiguousTime::Reject }
+    }
+}
+
+impl TimeReader {
+    /// A reader by format or unit (or neither), with the zone of times that name no offset.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for both a format and a unit, an unknown zone or a wrong format.
+    pub fn new(
+        format: Option<&str>,
+        unit: Option<TimeUnit>,
+        zone: Option<&str>,
+        ambiguous: AmbiguousTime,
+    ) -> Result<Self> {
+        if format.is_some() && unit.is_some() {
+            return Err(Error::new(ErrorKind::InvalidInput, "both a time format and a time unit are given")
+                .advise("give the format of text or the unit of numbers"));
+        }
+        let zone = match zone {
+            None => Tz::UTC,
+            Some(name) => name.parse().map_err(|_| {
+                Error::new(ErrorKind::InvalidInput, format!("{} is not a known time zone", excerpt(name)))
+                    .advise("use a name like Europe/Paris")
+            })?,
+        };
+        let format = match format {
+            None => None,
+            Some(text) => Some(StrftimeItems::new(text).parse_to_owned().map_err(|_| {
+                Error::new(ErrorKind::InvalidInput, format!("{} is not a time format", excerpt(text)))
+                    .advise("use strftime's letters, as in %d/%m/%Y %H:%M")
+            })?),
+        };
+        Ok(Self { format, unit, zone, ambiguous })
+    }
+
+    /// The same reader with a unit for numbers, where it has neither unit nor format.
+    #[must_use]
+    pub fn or_unit(mut self, unit: TimeUnit) -> Self {
+        if self.format.is_none() {
+            self.unit.get_or_insert(unit);
+        }
+        self
+    }
+
+    /// The unit of numbers, where one was given.
+    #[must_use]
+    pub fn unit(&self) -> Option<TimeUnit> {
+        self.unit
+    }
+
+    /// Whether times without an offset are UTC.
+    #[must_use]
+    pub fn zone_is_utc(&self) -> bool {
+        self.zone == Tz::UTC
+    }
+
+    /// The instant of a local time of the zone, given as if it were UTC.
+    ///
+    /// # Errors
+    /// The reason why there is none, or not one.
+    pub fn localize_nanoseconds(&self, local: i64) -> std::result::Result<Timestamp, String> {
+        let local = chrono::DateTime::from_timestamp_nanos(local).naive_utc();
+        self.localize(local, &local.to_string())
+    }
+
+    /// Reads a field.
+    ///
+    /// # Errors
+    /// The reason why it is not a time, as a sentence without a full stop.
+    pub fn read(&self, field: Field<'_>) -> std::result::Result<Timestamp, String> {
+        match field {
+            Field::Missing => Err("the time is missing".to_owned()),
+            Field::Open(text) | Field::Text(text) => self.read_text(text.trim()),
+            Field::Integer(value) if self.format.is_none() => match self.unit {
+                Some(unit) => value
+                    .checked_mul(unit.nanoseconds())
+                    .map(Timestamp::from_nanoseconds)
+                    .ok_or_else(|| out_of_range(&value.to_string())),
+                None => Err(needs_unit(&value.to_string())),
+            },
+            Field::Integer(value) => self.read_text(&value.to_string()),
+            Field::Float(value) => self.read_text(&value.to_string()),
+            Field::Boolean(value) => Err(format!("the time is {value}")),
+            Field::List => Err("the time is a list".to_owned()),
+        }
+    }
+
+    /// Reads a text without blanks around it.
+    fn read_text(&self, text: &str) -> std::result::Result<Timestamp, String> {
+        if text.is_empty() {
+            return Err("the time is missing".to_owned());
+        }
+        if let Some(items) = &self.format {
+            return self.read_format(text, items);
+        }
+        if let Some(unit) = self.unit
+            && let Some(read) = decimal_epoch(text, unit)
+        {
+            return read.ok_or_else(|| out_of_range(text));
+        }
+        match calendar(text) {
+            Some(Calendar::Instant(instant)) => instant.ok_or_else(|| out_of_range(text)),
+            Some(Calendar::Local(local)) => self.localize(local, text),
+            None => match Timestamp::parse(text) {
+                Ok(instant) => Ok(instant),
+                Err(_) if text.parse::<f64>().is_ok() => Err(needs_unit(text)),
+                Err(_) => Err(format!("{} is not a time", excerpt(text))),
+            },
+        }
+    }
+
+    fn read_format(&self, text: &str, items: &[Item<'static>]) -> std::result::Result<Timestamp, String> {
+        let mismatch = || format!("{} does not match the time format", excerpt(text));
+        let mut parsed = Parsed::new();
+        parse(&mut parsed, text, items.iter()).map_err(|_| mismatch())?;
+        if parsed.offset().is_some() {
+            let instant = parsed.to_datetime().map_err(|_| mismatch())?;
+            return instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds).ok_or_else(|| out_of_range(text));
+        }
+        if parsed.timestamp().is_some() {
+            let instant = parsed.to_naive_datetime_with_offset(0).map_err(|_| mismatch())?;
+            return instant
+                .and_utc()
+                .timestamp_nanos_opt()
+                .map(Timestamp::from_nanoseconds)
+                .ok_or_else(|| out_of_range(text));
+        }
+        let time_is_named = parsed.hour_mod_12().is_some() || parsed.minute().is_some();
+        let local = if time_is_named {
+            parsed.to_naive_datetime_with_offset(0).map_err(|_| mismatch())?
+        } else {
+            parsed.to_naive_date().map_err(|_| mismatch())?.and_time(NaiveTime::MIN)
+        };
+        self.localize(local, text)
+    }
+
+    fn localize(&self, local: NaiveDateTime, text: &str) -> std::result::Result<Timestamp, String> {
+        if self.zone == Tz::UTC {
+            return local
+                .and_utc()
+                .timestamp_nanos_opt()
+                .map(Timestamp::from_nanoseconds)
+                .ok_or_else(|| out_of_range(text));
+        }
+        let instant = match (self.zone.from_local_datetime(&local), self.ambiguous) {
+            (LocalResult::Single(instant), _) => instant,
+            (LocalResult::None, _) => {
+                return Err(format!("{} does not exist in {}: the clocks skip it", excerpt(text), self.zone));
+            }
+            (LocalResult::Ambiguous(..), AmbiguousTime::Reject) => {
+                return Err(format!("{} comes twice in {}: the clocks go back", excerpt(text), self.zone));
+            }
+            (LocalResult::Ambiguous(earlier, _), AmbiguousTime::Earlier) => earlier,
+            (LocalResult::Ambiguous(_, later), AmbiguousTime::Later) => later,
+        };
+        debug_assert!(instant.offset().fix().local_minus_utc().abs() <= 86_400, "offsets stay below a day");
+        instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds).ok_or_else(|| out_of_range(text))
+    }
+}
+
+fn out_of_range(text: &str) -> String {
+    format!("{} lies outside the years 1677 to 2262", excerpt(text))
+}
+
+fn needs_unit(text: &str) -> String {
+    format!("the time {} is a number: its unit (s, ms, us, ns) must be named", excerpt(text))
+}
+
+/// A decimal number of units since the epoch; digits beyond nanoseconds are dropped. Outer `None`: not a number.
+fn decimal_epoch(text: &str, unit: TimeUnit) -> Option<Option<Timestamp>> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        // An exponent (1.7e9) is read as a float.
+        let value: f64 = text.parse().ok().filter(|_| text.bytes().all(|byte| b"+-.eE0123456789".contains(&byte)))?;
+        let nanoseconds = value * unit.nanoseconds() as f64;
+        return Some((nanoseconds.abs() < 9.2e18).then(|| Timestamp::from_nanoseconds(nanoseconds as i64)));
+    }
+    let scale = i128::from(unit.nanoseconds());
+    let mut nanoseconds = match whole.parse::<i128>() {
+        Ok(value) if value <= i128::from(i64::MAX) => value * scale,
+        _ => return Some(None),
+    };
+    let mut place = scale;
+    for digit in fraction.bytes() {
+        place /= 10;
+        nanoseconds += i128::from(digit - b'0') * place;
+    }
+    if negative {
+        nanoseconds = -nanoseconds;
+    }
+    Some(i64::try_from(nanoseconds).ok().map(Timestamp::from_nanoseconds))
+}
+
+enum Calendar {
+    /// With an offset: an instant, or `None` where it can not be held.
+    Instant(Option<Timestamp>),
+    /// Without one.
+    Local(NaiveDateTime),
+}
+
+/// `2015-01-01`, `2015-01-01 06:00`, `2015-01-01T06:00:00.5+01:00`. Strict; `None` for anything else.
+fn calendar(text: &str) -> Option<Calendar> {
+    let bytes = text.as_bytes();
+    if bytes.len() < 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(digits(&bytes[..4])? as i32, digits(&bytes[5..7])?, digits(&bytes[8..10])?)?;
+    let Some((separator, clock)) = bytes[10..].split_first() else {
+        return Some(Calendar::Local(date.and_time(NaiveTime::MIN)));
+    };
+    if !matches!(separator, b'T' | b't' | b' ') || clock.len() < 5 || clock[2] != b':' {
+        return None;
+    }
+    let (hour, minute) = (digits(&clock[..2])?, digits(&clock[3..5])?);
+    let mut rest = &clock[5..];
+    let (mut second, mut nanosecond) = (0, 0);
+    if let [b':', tens, ones, behind @ ..] = rest {
+        second = digits(&[*tens, *ones])?;
+        rest = behind;
+        if let [b'.' | b',', fraction @ ..] = rest {
+            let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if length == 0 {
+                return None;
+            }
+            // Digits beyond nanoseconds are dropped.
+            for place in 0..9 {
+                nanosecond = nanosecond * 10 + fraction[..length].get(place).map_or(0, |digit| u32::from(digit - b'0'));
+            }
+            rest = &fraction[length..];
+        }
+    }
+    // A leap second reads as the first instant of the next one.
+    let leap = second == 60;
+    let time = NaiveTime::from_hms_nano_opt(
+        hour,
+        minute,
+        if leap { 59 } else { second },
+        if leap { 999_999_999 } else { nanosecond },
+    )?;
+    let mut local = date.and_time(time);
+    if leap {
+        local = local.checked_add_signed(chrono::TimeDelta::nanoseconds(1))?;
+    }
+    if rest.is_empty() {
+        return Some(Calendar::Local(local));
+    }
+    let offset_s = offset(rest)?;
+    Some(Calendar::Instant(nanoseconds_of(local, offset_s)))
+}
+
+fn nanoseconds_of(local: NaiveDateTime, offset_s: i64) -> Option<Timestamp> {
+    let days = i64::from(local.date().num_days_from_ce()) - 719_163;
+    let second_of_day = i64::from(local.time().num_seconds_from_midnight()) - offset_s;
+    let total = i128::from(days) * i128::from(DAY_NS)
+        + i128::from(second_of_day) * i128::from(SECOND_NS)
+        + i128::from(local.time().nanosecond());
+    i64::try_from(total).ok().map(Timestamp::from_nanoseconds)
+}
+
+/// `Z`, `+01:00`, `+0100` or `+01`, in seconds.
+fn offset(text: &[u8]) -> Option<i64> {
+    let (sign, clock) = match text {
+        [b'Z' | b'z'] => return Some(0),
+        [b'+', clock @ ..] => (1, clock),
+        [b'-', clock @ ..] => (-1, clock),
+        _ => return None,
+    };
+    let (hours, minutes) = match clock {
+        [h1, h2, b':', m1, m2] | [h1, h2, m1, m2] => (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?),
+        [h1, h2] => (digits(&[*h1, *h2])?, 0),
+        _ => return None,
+    };
+    (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 3_600 + minutes * 60))
+}
+
+fn digits(bytes: &[u8]) -> Option<u32> {
+    bytes.iter().try_fold(0_u32, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reader(format: Option<&str>, unit: Option<&str>, zone: Option<&str>) -> TimeReader {
+        let unit = unit.map(|unit| unit.parse().expect("a unit"));
+        TimeReader::new(format, unit, zone, AmbiguousTime::Reject).expect("a reader")
+    }
+
+    fn shown(reader: &TimeReader, text: &str) -> String {
+        reader.read(Field::Open(text)).map_or_else(|reason| format!("refused: {reason}"), |at| at.to_string())
+    }
+
+    #[test]
+    fn common_forms() {
+        let plain = reader(None, None, None);
+        for (text, expected) in [
+            ("2015-01-01 06:00:00", "2015-01-01T06:00:00Z"),
+            (" 2015-01-01T06:00:00.25Z ", "2015-01-01T06:00:00.250Z"),
+            ("2015-01-01T06:00:00+01:30", "2015-01-01T04:30:00Z"),
+            ("2015-01-01 06:00-0200", "2015-01-01T08:00:00Z"),
+            ("2015-01-01", "2015-01-01T00:00:00Z"),
+            ("1735689600s", "2025-01-01T00:00:00Z"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(shown(&plain, text), expected, "{text}");
+        }
+        for text in [
+            "",
+            "1735689600",
+            "23/01/2024 18:13",
+            "2015-02-29",
+            "2015-01-01T25:00",
+            "2015-01-01x",
+            "9999-01-01T00:00:00Z",
+            "yesterday",
+        ] {
+            assert!(shown(&plain, text).starts_with("refused"), "{text}");
+        }
+    }
+
+    #[test]
+    fn formats_and_zones() {
+        let format = reader(Some("%d/%m/%Y %H:%M"), None, Some("Europe/Paris"));
+        assert_eq!(shown(&format, "23/01/2024 18:13"), "2024-01-23T17:13:00Z");
+        // Paris: 2024-03-31 02:30 is skipped, 2024-10-27 02:30 comes twice.
+        assert!(shown(&format, "31/03/2024 02:30").contains("skip"));
+        assert!(shown(&format, "27/10/2024 02:30").contains("twice"));
+        let later = TimeReader::new(Some("%d/%m/%Y %H:%M"), None, Some("Europe/Paris"), AmbiguousTime::Later)
+            .expect("a reader");
+        assert_eq!(shown(&later, "27/10/2024 02:30"), "2024-10-27T01:30:00Z");
+        assert_eq!(shown(&reader(Some("%Y%m%d"), None, None), "20240123"), "2024-01-23T00:00:00Z");
+        assert_eq!(shown(&reader(Some("%s"), None, Some("Europe/Paris")), "1735689600"), "2025-01-01T00:00:00Z");
+        assert_eq!(
+            shown(&reader(Some("%Y-%m-%dT%H:%M:%S%z"), None, Some("Europe/Paris")), "2024-01-23T00:00:00+0000"),
+            "2024-01-23T00:00:00Z"
+        );
+        assert!(TimeReader::new(Some("%!"), None, None, AmbiguousTime::Reject).is_err());
+        assert!(TimeReader::new(None, None, Some("Mars/Base"), AmbiguousTime::Reject).is_err());
+    }
+
+    #[test]
+    fn epoch_numbers() {
+        let seconds = reader(None, Some("s"), None);
+        assert_eq!(shown(&seconds, "1735689600"), "2025-01-01T00:00:00Z");
+        assert_eq!(shown(&seconds, "1735689600.123456789"), "2025-01-01T00:00:00.123456789Z");
+        assert_eq!(shown(&seconds, "-0.5"), "1969-12-31T23:59:59.500Z");
+        assert_eq!(shown(&seconds, "1.7356896e9"), "2025-01-01T00:00:00Z");
+        assert!(shown(&seconds, "99999999999999").starts_with("refused"));
+        let milliseconds = reader(None, Some("ms"), None);
+        assert_eq!(
+            milliseconds.read(Field::Integer(1_735_689_600_000)).map(|at| at.to_string()),
+            Ok("2025-01-01T00:00:00Z".into())
+        );
+        assert!(reader(None, None, None).read(Field::Integer(5)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,30}", form in 0..3_usize) {
+            let reader = [reader(None, None, Some("Europe/Paris")), reader(None, Some("us"), None), reader(Some("%d/%m/%y %I:%M %p"), None, None)][form].clone();
+            let _ = reader.read(Field::Open(&text));
+        }
+
+        /// Law: what chrono prints is read back, with any offset.
+        #[test]
+        fn agrees_with_chrono(nanoseconds: i64, offset_minutes in -1439_i32..1439) {
+            let zone = chrono::FixedOffset::east_opt(offset_minutes * 60).expect("a small offset");
+            let instant = DateTime::from_timestamp_nanos(nanoseconds).with_timezone(&zone);
+            let plain = reader(None, None, None);
+            let text = instant.format("%Y-%m-%dT%H:%M:%S%.9f%:z").to_string();
+            prop_assert_eq!(plain.read(Field::Open(&text)), Ok(Timestamp::from_nanoseconds(nanoseconds)));
+            let (seconds, rest) = (nanoseconds.div_euclid(SECOND_NS), nanoseconds.rem_euclid(SECOND_NS));
+            prop_assume!(seconds >= 0);
+            let decimal = format!("{seconds}.{rest:09}");
+            prop_assert_eq!(reader(None, Some("s"), None).read(Field::Open(&decimal)), Ok(Timestamp::from_nanoseconds(nanoseconds)));
+        }
+    }
+}
