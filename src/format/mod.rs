@@ -1,0 +1,30 @@
+//! The twin of storage-format.md: bytes to structures and back.
+//!
+//! Guarantees: to decode is to validate. A structure that comes out of a decoder here is one that an encoder wrote; damaged
+//! bytes are [`crate::ErrorKind::Corruption`], those of a newer version [`crate::ErrorKind::UnsupportedVersion`]; nothing
+//! panics, and memory is taken only for what the input holds.
+
+mod commit;
+mod framed;
+mod logs;
+mod manifest;
+mod record;
+mod segment_footer;
+mod segment_frame;
+mod segment_page;
+mod watermark;
+
+pub use commit::{Commit, decode_commit, encode_commit};
+pub use logs::{decode_logs, encode_logs};
+pub use manifest::{SegmentEntry, Tombstone};
+pub use record::{RECORD_BYTES_MAX, decode_record, encode_record};
+pub use segment_footer::{Footer, FooterMetric, PageReference};
+pub use segment_frame::{
+    CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_VERSION, SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part,
+    part_checksum,
+};
+pub use segment_page::{
+    BlockStatistics, DirectoryColumn, DirectoryEntry, PAGE_CELLS_MAX, PAGE_ENTRIES_MAX, RollupCell, decode_directory,
+    decode_rollups, decode_statistics, encode_directory, encode_rollups, encode_statistics,
+};
+pub use watermark::{Mark, WATERMARK_BYTES, Watermark, decode_slot, decode_watermark, encode_slot};
