@@ -1,0 +1,210 @@
+//! Devices by handle and by id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DeviceHandle, DeviceId};
+
+use super::DEVICES_MAX;
+use super::record::DeviceRecord;
+
+/// Devices that are copied together when one of them changes.
+const CHUNK: usize = 256;
+/// Parts of the map of ids.
+const PARTS: usize = 256;
+
+/// What is known of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceEntry {
+    /// The handle that it is known by.
+    pub handle: DeviceHandle,
+    /// The present id.
+    pub id: DeviceId,
+    /// All handles whose data are this device's: `handle` first, then those merged into it, in order.
+    pub handles: Vec<DeviceHandle>,
+    /// Other ids that find it: former ones, and those of merged devices.
+    pub aliases: Vec<DeviceId>,
+}
+
+/// One handle: its record, and for a device that was not merged away its entry.
+#[derive(Debug, Clone)]
+struct Slot {
+    record: DeviceRecord,
+    entry: Option<DeviceEntry>,
+}
+
+/// All devices. A clone copies two lists of pointers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Devices {
+    chunks: Vec<Arc<Vec<Slot>>>,
+    ids: Vec<Arc<HashMap<DeviceId, DeviceHandle>>>,
+    count: usize,
+}
+
+fn part_of(id: &str) -> usize {
+    xxhash_rust::xxh3::xxh3_64(id.as_bytes()) as usize % PARTS
+}
+
+impl Devices {
+    /// From records in order of their handles.
+    pub(super) fn load(records: Vec<(u32, DeviceRecord)>) -> Result<Self> {
+        let corrupt = |why: String| Err(Error::new(ErrorKind::Corruption, format!("catalogue: {why}")));
+        let mut devices = Self::default();
+        for (place, (handle, record)) in records.into_iter().enumerate() {
+            if handle as usize != place {
+                return corrupt(format!("device {place} is missing"));
+            }
+            let handle = DeviceHandle(handle);
+            for id in std::iter::once(&record.id).chain(&record.aliases) {
+                if devices.lookup(id.as_str()).is_some() {
+                    return corrupt(format!("two devices have the id '{id}'"));
+                }
+            }
+            std::iter::once(&record.id).chain(&record.aliases).for_each(|id| devices.point(id, handle));
+            let handles = vec![handle];
+            let entry = DeviceEntry { handle, id: record.id.clone(), handles, aliases: record.aliases.clone() };
+            devices.push(Slot { record, entry: Some(entry) });
+        }
+        for place in 0..devices.count {
+            let mut root = DeviceHandle(place as u32);
+            // A chain is at most as long as there are devices: longer is a loop.
+            for step in 0.. {
+                match devices.slot(root).map(|slot| slot.record.merged_into) {
+                    Some(Some(next)) if step < devices.count => root = next,
+                    Some(None) => break,
+                    _ => return corrupt(format!("device {place} was merged into a device that is not there")),
+                }
+            }
+            if root.0 as usize != place {
+                devices.move_entry(DeviceHandle(place as u32), root);
+            }
+        }
+        Ok(devices)
+    }
+
+    fn slot(&self, handle: DeviceHandle) -> Option<&Slot> {
+        let place = handle.0 as usize;
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    fn slot_mut(&mut self, handle: DeviceHandle) -> Option<&mut Slot> {
+        let place = handle.0 as usize;
+        Arc::make_mut(self.chunks.get_mut(place / CHUNK)?).get_mut(place % CHUNK)
+    }
+
+    fn push(&mut self, slot: Slot) {
+        if self.count.is_multiple_of(CHUNK) {
+            self.chunks.push(Arc::default());
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            Arc::make_mut(chunk).push(slot);
+        }
+        self.count += 1;
+    }
+
+    fn lookup(&self, id: &str) -> Option<DeviceHandle> {
+        self.ids.get(part_of(id))?.get(id).copied()
+    }
+
+    fn point(&mut self, id: &DeviceId, handle: DeviceHandle) {
+        self.ids.resize_with(PARTS, Arc::default);
+        Arc::make_mut(&mut self.ids[part_of(id.as_str())]).insert(id.clone(), handle);
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<DeviceHandle> {
+        self.lookup(id).map(|handle| self.primary(handle))
+    }
+
+    pub(super) fn primary(&self, handle: DeviceHandle) -> DeviceHandle {
+        let mut root = handle;
+        while let Some(next) = self.slot(root).and_then(|slot| slot.record.merged_into) {
+            root = next;
+        }
+        root
+    }
+
+    pub(super) fn entry(&self, handle: DeviceHandle) -> Option<&DeviceEntry> {
+        self.slot(handle)?.entry.as_ref()
+    }
+
+    pub(super) fn record(&self, handle: DeviceHandle) -> Option<&DeviceRecord> {
+        self.slot(handle).map(|slot| &slot.record)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &DeviceEntry> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|slot| slot.entry.as_ref())
+    }
+
+    pub(super) fn add(&mut self, id: &DeviceId) -> Result<DeviceHandle> {
+        if self.count >= DEVICES_MAX {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("the store has {DEVICES_MAX} devices, the most that it can"),
+            )
+            .for_device(id.as_str())
+            .advise("look for ids that are made up by the sender"));
+        }
+        let handle = DeviceHandle(self.count as u32);
+        let record = DeviceRecord { id: id.clone(), aliases: Vec::new(), merged_into: None };
+        let entry = DeviceEntry { handle, id: id.clone(), handles: vec![handle], aliases: Vec::new() };
+        self.push(Slot { record, entry: Some(entry) });
+        self.point(id, handle);
+        Ok(handle)
+    }
+
+    fn known(&self, id: &DeviceId) -> Result<DeviceHandle> {
+        self.find(id.as_str())
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such device").for_device(id.as_str()))
+    }
+
+    pub(super) fn rename(&mut self, from: &DeviceId, to: &DeviceId) -> Result<DeviceHandle> {
+        let handle = self.known(from)?;
+        // A device may take back an id that it had itself; one that came with a merge belongs to that record.
+        if let Some(owner) = self.lookup(to.as_str()).filter(|owner| *owner != handle) {
+            let owner = self.primary(owner);
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("the id '{to}' is in use by device {owner}"))
+                .for_device(from.as_str())
+                .advise("merge the two devices, if they are one"));
+        }
+        self.point(to, handle);
+        if let Some(slot) = self.slot_mut(handle) {
+            let before = std::mem::replace(&mut slot.record.id, to.clone());
+            let renamed = |aliases: &mut Vec<DeviceId>| {
+                aliases.retain(|alias| alias != to);
+                if before != *to {
+                    aliases.push(before.clone());
+                }
+            };
+            renamed(&mut slot.record.aliases);
+            if let Some(entry) = &mut slot.entry {
+                entry.id = to.clone();
+                renamed(&mut entry.aliases);
+            }
+        }
+        Ok(handle)
+    }
+
+    pub(super) fn merge(&mut self, from: &DeviceId, into: &DeviceId) -> Result<(DeviceHandle, DeviceHandle)> {
+        let (ended, stays) = (self.known(from)?, self.known(into)?);
+        if ended == stays {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("'{from}' and '{into}' are one device already"))
+                .for_device(from.as_str()));
+        }
+        if let Some(slot) = self.slot_mut(ended) {
+            slot.record.merged_into = Some(stays);
+        }
+        self.move_entry(ended, stays);
+        Ok((ended, stays))
+    }
+
+    /// Makes the entry of `ended` a part of that of `stays`.
+    fn move_entry(&mut self, ended: DeviceHandle, stays: DeviceHandle) {
+        let Some(gone) = self.slot_mut(ended).and_then(|slot| slot.entry.take()) else { return };
+        if let Some(entry) = self.slot_mut(stays).and_then(|slot| slot.entry.as_mut()) {
+            entry.handles.extend(gone.handles);
+            entry.aliases.push(gone.id);
+            entry.aliases.extend(gone.aliases);
+        }
+    }
+}

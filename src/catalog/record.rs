@@ -1,0 +1,30 @@
+//! What the keyspace `catalog` holds: `d` and a big-endian device handle, or `m` and a metric's.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DeviceHandle, DeviceId, MetricHandle};
+
+/// A device as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DeviceRecord {
+    /// The present id; for a merged device the last one that it had.
+    pub(super) id: DeviceId,
+    /// Ids before.
+    pub(super) aliases: Vec<DeviceId>,
+    /// The device that it became a part of.
+    pub(super) merged_into: Option<DeviceHandle>,
+}
+
+pub(super) fn device_key(handle: DeviceHandle) -> Vec<u8> {
+    key(b'd', handle.0)
+}
+
+pub(super) fn metric_key(handle: MetricHandle) -> Vec<u8> {
+    key(b'm', handle.0)
+}
+
+fn key(kind: u8, handle: u32) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&handle.to_be_bytes());
+    key
+}

@@ -1,0 +1,160 @@
+//! The catalogue against naive models, and over a restart.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(text: &str) -> DeviceId {
+    DeviceId::new(text).unwrap()
+}
+
+fn name(text: &str) -> MetricName {
+    MetricName::new(text).unwrap()
+}
+
+/// Loads what was written so far, as an opening does.
+fn reopened(written: &BTreeMap<Vec<u8>, Vec<u8>>) -> Catalog {
+    let mut records = written.iter().map(|(key, value)| Ok((key.clone(), value.clone())));
+    Catalog::load(&mut records).unwrap()
+}
+
+proptest! {
+    /// Devices are sets of ids: adding, renaming and merging against a plain list of groups.
+    #[test]
+    fn ids_find_their_device(steps in prop::collection::vec((0_u8..3, 0_usize..6, 0_usize..6), 1..40)) {
+        let ids: Vec<DeviceId> = ["a", "b", "c", "d", "e", "f"].map(id).to_vec();
+        let mut catalog = Catalog::default();
+        let mut written = BTreeMap::new();
+        // For each device: the present id, and every id that finds it.
+        let mut naive: Vec<(usize, Vec<usize>)> = Vec::new();
+        for (step, x, y) in steps {
+            let mut writes = Vec::new();
+            let find = |naive: &[(usize, Vec<usize>)], id: usize| naive.iter().position(|(_, all)| all.contains(&id));
+            match step {
+                0 => {
+                    catalog.ensure_device(&ids[x], &mut writes).unwrap();
+                    if find(&naive, x).is_none() { naive.push((x, vec![x])); }
+                }
+                1 => {
+                    let renamed = catalog.rename_device(&ids[x], &ids[y], &mut writes);
+                    match (find(&naive, x), find(&naive, y)) {
+                        (Some(device), None) => {
+                            prop_assert!(renamed.is_ok());
+                            naive[device].0 = y;
+                            naive[device].1.push(y);
+                        }
+                        (None, _) => prop_assert_eq!(renamed.unwrap_err().kind(), ErrorKind::NotFound),
+                        (Some(device), Some(owner)) if device != owner =>
+                            prop_assert_eq!(renamed.unwrap_err().kind(), ErrorKind::AlreadyExists),
+                        // Taking back an own former id is possible, unless it came with a merge.
+                        (Some(device), _) => if renamed.is_ok() { naive[device].0 = y; },
+                    }
+                }
+                _ => {
+                    let merged = catalog.merge_devices(&ids[x], &ids[y], &mut writes);
+                    match (find(&naive, x), find(&naive, y)) {
+                        (Some(from), Some(into)) if from != into => {
+                            prop_assert!(merged.is_ok());
+                            let gone = naive[from].1.clone();
+                            naive[into].1.extend(gone);
+                            naive.remove(from);
+                        }
+                        (Some(_), Some(_)) => prop_assert_eq!(merged.unwrap_err().kind(), ErrorKind::InvalidInput),
+                        _ => prop_assert_eq!(merged.unwrap_err().kind(), ErrorKind::NotFound),
+                    }
+                }
+            }
+            written.extend(writes);
+            for catalog in [&catalog, &reopened(&written)] {
+                prop_assert_eq!(catalog.device_count(), naive.len());
+                for (present, all) in &naive {
+                    let handle = catalog.device(ids[*present].as_str()).unwrap();
+                    let entry = catalog.device_entry(handle).unwrap();
+                    prop_assert_eq!(entry.id.as_str(), ids[*present].as_str());
+                    prop_assert_eq!(entry.handles[0], handle);
+                    prop_assert_eq!(entry.aliases.len(), all.len() - 1);
+                    for other in all {
+                        prop_assert_eq!(catalog.device(ids[*other].as_str()), Some(handle));
+                    }
+                }
+                for handle in 0..naive.len() as u32 {
+                    let primary = catalog.primary(DeviceHandle(handle));
+                    prop_assert!(catalog.device_entry(primary).unwrap().handles.contains(&DeviceHandle(handle)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn types_widen_and_units_convert_by_the_rule() {
+    let mut catalog = Catalog::default();
+    let mut writes = Vec::new();
+    let mut ensure = |metric_type, unit: Option<&str>| {
+        catalog.ensure_metric(&name("power_w"), metric_type, unit, None, &mut writes).map(|(_, conversion)| {
+            let metric = catalog.metric("power_w").unwrap();
+            (metric.metric_type, metric.unit.clone(), conversion)
+        })
+    };
+    let watt = || Some("W".to_owned());
+    assert_eq!(ensure(MetricType::Boolean, None).unwrap(), (MetricType::Boolean, None, None));
+    assert_eq!(ensure(MetricType::Integer, Some("W")).unwrap(), (MetricType::Integer, watt(), None));
+    let kilo = Conversion { scale: 1_000.0, offset: 0.0 };
+    assert_eq!(ensure(MetricType::Integer, Some("kW")).unwrap(), (MetricType::Integer, watt(), Some(kilo)));
+    assert_eq!(ensure(MetricType::Text, None).unwrap_err().kind(), ErrorKind::TypeMismatch);
+    assert_eq!(ensure(MetricType::Float, Some("V")).unwrap_err().kind(), ErrorKind::TypeMismatch);
+    // Neither refusal has changed anything.
+    assert_eq!(ensure(MetricType::Boolean, None).unwrap(), (MetricType::Integer, watt(), None));
+    // Milliwatts as integers are no whole watts: the metric becomes float.
+    assert_eq!(ensure(MetricType::Integer, Some("mW")).unwrap().0, MetricType::Float);
+    let written: BTreeMap<_, _> = writes.into_iter().collect();
+    assert_eq!(reopened(&written).metrics(), catalog.metrics());
+}
+
+#[test]
+fn a_nature_that_was_named_stays() {
+    let mut catalog = Catalog::default();
+    let mut ensure =
+        |nature| catalog.ensure_metric(&name("energy_wh"), MetricType::Integer, None, nature, &mut Vec::new());
+    ensure(None).unwrap();
+    ensure(Some(Nature::Counter)).unwrap();
+    ensure(None).unwrap();
+    assert_eq!(ensure(Some(Nature::Gauge)).unwrap_err().kind(), ErrorKind::TypeMismatch);
+    assert_eq!(catalog.metric("energy_wh").unwrap().nature, Nature::Counter);
+}
+
+#[test]
+fn a_clone_shows_its_moment() {
+    let mut catalog = Catalog::default();
+    for place in 0..1_000 {
+        catalog.ensure_device(&id(&format!("pump-{place}")), &mut Vec::new()).unwrap();
+    }
+    let before = catalog.clone();
+    catalog.rename_device(&id("pump-7"), &id("pump-seven"), &mut Vec::new()).unwrap();
+    catalog.ensure_device(&id("pump-new"), &mut Vec::new()).unwrap();
+    assert_eq!(before.device("pump-seven"), None);
+    assert_eq!(before.device_count(), 1_000);
+    assert_eq!(before.device_entry(DeviceHandle(7)).unwrap().id, id("pump-7"));
+    assert_eq!(catalog.device("pump-7"), catalog.device("pump-seven"));
+}
+
+#[test]
+fn contradictions_are_corruption() {
+    let device = |handle: u32, text: &str, merged_into: Option<u32>| {
+        let record = DeviceRecord { id: id(text), aliases: Vec::new(), merged_into: merged_into.map(DeviceHandle) };
+        (device_key(DeviceHandle(handle)), encode_record(&record).unwrap())
+    };
+    for records in [
+        vec![device(0, "a", None), device(2, "b", None)],
+        vec![device(0, "a", None), device(1, "a", None)],
+        vec![device(0, "a", Some(1)), device(1, "b", Some(0))],
+        vec![device(0, "a", Some(9))],
+        vec![(b"x".to_vec(), Vec::new())],
+        vec![(device_key(DeviceHandle(0)), b"damaged".to_vec())],
+    ] {
+        let loaded = Catalog::load(&mut records.into_iter().map(Ok));
+        assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Corruption);
+    }
+}

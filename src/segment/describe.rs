@@ -1,0 +1,171 @@
+//! What is in a segment, for a person and for checks: goes on past damage, and says where it is.
+
+use crate::codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{BlockStatistics, DirectoryEntry, Footer, SegmentHeader};
+use crate::model::{MetricHandle, MetricType};
+
+use super::{Segment, SliceInfo};
+
+/// A slice and its blocks.
+#[derive(Debug)]
+pub struct SliceDescription {
+    /// The slice.
+    pub slice: SliceInfo,
+    /// Log records in it.
+    pub logs: u32,
+    /// Its blocks: times first (without a metric), then columns; each whole, or what is wrong with it.
+    pub blocks: Vec<BlockDescription>,
+}
+
+/// A block, as it lies in the file.
+#[derive(Debug)]
+pub struct BlockDescription {
+    /// The metric; `None` for the times.
+    pub metric: Option<(MetricHandle, MetricType)>,
+    /// Where it lies.
+    pub offset: u64,
+    /// Bytes, with the checksum.
+    pub bytes: u32,
+    /// The name of its encoding, or the damage.
+    pub encoding: Result<&'static str>,
+    /// Its statistics, where it is a column and they could be read.
+    pub statistics: Option<BlockStatistics>,
+}
+
+impl Segment {
+    /// The header of the file.
+    #[must_use]
+    pub fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    /// The table of contents.
+    #[must_use]
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// Visits every slice with its blocks, until `visit` says false. A page of the directory that can not be read is
+    /// given as an error, and the visit goes on behind it.
+    pub fn describe(&self, visit: &mut dyn FnMut(Result<SliceDescription>) -> bool) {
+        for reference in &self.footer.directory {
+            let page = match self.directory_page(reference) {
+                Ok(page) => page,
+                Err(error) => {
+                    if !visit(Err(error)) {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            for (place, entry) in page.iter().enumerate() {
+                if !visit(Ok(self.describe_slice(reference.first_slice + place as u32, entry))) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn describe_slice(&self, place: u32, entry: &DirectoryEntry) -> SliceDescription {
+        let slice =
+            SliceInfo { device: entry.device, bucket: entry.bucket, place, rows: entry.rows, times: entry.times };
+        let mut blocks = Vec::with_capacity(entry.columns.len() + 1);
+        if entry.rows > 0 {
+            let encoding = self.read_part(entry.offset, entry.time_bytes, |bytes| Ok(codec::times_encoding(bytes)));
+            blocks.push(BlockDescription {
+                metric: None,
+                offset: entry.offset,
+                bytes: entry.time_bytes,
+                encoding,
+                statistics: None,
+            });
+        }
+        let mut offset = entry.offset + u64::from(entry.time_bytes);
+        for column in &entry.columns {
+            let encoding = self.read_part(offset, column.bytes, |bytes| {
+                let mut reader = crate::bytes::Reader::new(bytes);
+                let presence = reader.length()?;
+                reader.take(presence)?;
+                Ok(codec::values_encoding(reader.take_rest()))
+            });
+            let statistics = self.statistics(place, column.metric).ok().flatten();
+            let metric = Some((column.metric, column.metric_type));
+            blocks.push(BlockDescription { metric, offset, bytes: column.bytes, encoding, statistics });
+            offset += u64::from(column.bytes);
+        }
+        SliceDescription { slice, logs: entry.logs, blocks }
+    }
+
+    /// The bytes of a part of the file, damaged or not: for a dump in hexadecimal. Cut at the end of the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn raw_bytes(&self, offset: u64, bytes: u32) -> Result<Vec<u8>> {
+        let end = offset.saturating_add(u64::from(bytes)).min(self.file.len());
+        let mut part = vec![0; end.saturating_sub(offset) as usize];
+        self.file.read_at(offset, &mut part)?;
+        Ok(part)
+    }
+
+    /// Reads every part, and compares rows, values and statistics with each other: one error for each damage found.
+    #[must_use]
+    pub fn verify(&self) -> Vec<Error> {
+        let mut damage = Vec::new();
+        for reference in &self.footer.directory {
+            match self.directory_page(reference) {
+                Ok(page) => {
+                    for (place, entry) in page.iter().enumerate() {
+                        self.verify_slice(reference.first_slice + place as u32, entry, &mut damage);
+                    }
+                }
+                Err(error) => damage.push(error),
+            }
+        }
+        for metric in &self.footer.metrics {
+            damage.extend(metric.statistics.iter().filter_map(|page| self.statistics_page(page).err()));
+            damage.extend(metric.rollups.iter().filter_map(|page| self.rollup_page(page).err()));
+        }
+        damage
+    }
+
+    fn verify_slice(&self, place: u32, entry: &DirectoryEntry, damage: &mut Vec<Error>) {
+        if entry.rows > 0 {
+            damage.extend(self.read_times(place).err());
+        }
+        for column in &entry.columns {
+            match (self.read_column(place, column.metric), self.statistics(place, column.metric)) {
+                (Ok(Some(read)), Ok(Some(statistics))) => {
+                    let said = statistics.count + statistics.count_nan;
+                    if said != read.values.len() as u64 {
+                        damage.push(
+                            Error::new(
+                                ErrorKind::Corruption,
+                                format!(
+                                    "slice {place}, metric {}: {} values, statistics of {said}",
+                                    column.metric,
+                                    read.values.len()
+                                ),
+                            )
+                            .at_path(self.file.path())
+                            .at_range(entry.offset..entry.end()),
+                        );
+                    }
+                }
+                (Ok(_), Ok(_)) => damage.push(
+                    Error::new(
+                        ErrorKind::Corruption,
+                        format!("slice {place}, metric {}: no block or no statistics", column.metric),
+                    )
+                    .at_path(self.file.path())
+                    .at_range(entry.offset..entry.end()),
+                ),
+                (column, _) => damage.extend(column.err()),
+            }
+        }
+        if entry.logs > 0 {
+            let offset = entry.end() - u64::from(entry.log_bytes);
+            damage.extend(self.read_part(offset, entry.log_bytes, crate::format::decode_logs).err());
+        }
+    }
+}

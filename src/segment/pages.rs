@@ -1,0 +1,190 @@
+//! Gathers the directory, statistics and rollups of a segment into pages while it is written.
+
+use std::collections::BTreeMap;
+
+use crate::format::{
+    BlockStatistics, DirectoryEntry, FooterMetric, PageReference, RollupCell, encode_directory, encode_rollups,
+    encode_statistics,
+};
+use crate::model::{DeviceHandle, MetricHandle, MetricType};
+
+/// Columns in one page of the directory.
+const DIRECTORY_COLUMNS: usize = 4_096;
+/// Blocks in one page of statistics.
+const STATISTICS_BLOCKS: usize = 512;
+/// Hours in one page of rollups.
+const ROLLUP_HOURS: usize = 8_192;
+/// Hours and blocks that all metrics may hold together before their pages are closed early.
+const HELD_MAX: usize = 1 << 18;
+
+/// What a page speaks of.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Directory,
+    Statistics(MetricHandle),
+    Rollups(MetricHandle),
+}
+
+/// A page ready to be written.
+#[derive(Debug)]
+pub(super) struct Page {
+    kind: Kind,
+    reference: PageReference,
+    pub(super) content: Vec<u8>,
+}
+
+/// The slices that a page holds so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Span(Option<((u32, u32), (u32, u32))>);
+
+impl Span {
+    fn add(&mut self, slice: u32, device: DeviceHandle) {
+        let first = self.0.map_or((slice, device.0), |(first, _)| first);
+        self.0 = Some((first, (slice, device.0)));
+    }
+
+    fn reference(self) -> Option<PageReference> {
+        let ((first_slice, first_device), (last_slice, last_device)) = self.0?;
+        Some(PageReference { first_slice, last_slice, first_device, last_device, offset: 0, bytes: 0 })
+    }
+}
+
+#[derive(Debug)]
+struct MetricPages {
+    footer: FooterMetric,
+    statistics: Vec<(u32, BlockStatistics)>,
+    statistics_span: Span,
+    rollups: Vec<(u32, Vec<RollupCell>)>,
+    rollups_span: Span,
+    hours: usize,
+}
+
+/// Pages in the making.
+#[derive(Debug, Default)]
+pub(super) struct PageBuilder {
+    directory: Vec<DirectoryEntry>,
+    directory_span: Span,
+    directory_columns: usize,
+    directory_references: Vec<PageReference>,
+    metrics: BTreeMap<MetricHandle, MetricPages>,
+    held: usize,
+}
+
+impl PageBuilder {
+    /// Adds a block of slice `slice`.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn add_block(
+        &mut self,
+        slice: u32,
+        device: DeviceHandle,
+        metric: MetricHandle,
+        metric_type: MetricType,
+        statistics: &BlockStatistics,
+        rollup: Option<Vec<RollupCell>>,
+        values: usize,
+        bytes: u32,
+    ) {
+        let pages = self.metrics.entry(metric).or_insert_with(|| MetricPages {
+            footer: FooterMetric {
+                metric,
+                metric_type,
+                blocks: 0,
+                values: 0,
+                bytes: 0,
+                statistics: Vec::new(),
+                rollups: Vec::new(),
+            },
+            statistics: Vec::new(),
+            statistics_span: Span::default(),
+            rollups: Vec::new(),
+            rollups_span: Span::default(),
+            hours: 0,
+        });
+        let footer = &mut pages.footer;
+        footer.metric_type = footer.metric_type.widest(metric_type).unwrap_or(metric_type);
+        footer.blocks += 1;
+        footer.values += values as u64;
+        footer.bytes += u64::from(bytes);
+        pages.statistics.push((slice, *statistics));
+        pages.statistics_span.add(slice, device);
+        self.held += 1;
+        if let Some(cells) = rollup {
+            pages.hours += cells.len();
+            self.held += cells.len();
+            pages.rollups.push((slice, cells));
+            pages.rollups_span.add(slice, device);
+        }
+    }
+
+    /// Adds a finished slice.
+    pub(super) fn add_slice(&mut self, slice: u32, entry: DirectoryEntry) {
+        self.directory_columns += entry.columns.len() + 1;
+        self.directory_span.add(slice, entry.device);
+        self.directory.push(entry);
+    }
+
+    /// Takes out the pages that are full.
+    pub(super) fn full_pages(&mut self) -> Vec<Page> {
+        let all = self.held > HELD_MAX;
+        self.take_pages(all)
+    }
+
+    /// Takes out all that is left.
+    pub(super) fn remaining_pages(&mut self) -> Vec<Page> {
+        let mut pages = self.take_pages(true);
+        pages.extend(self.take_directory());
+        pages
+    }
+
+    fn take_pages(&mut self, all: bool) -> Vec<Page> {
+        let mut taken = Vec::new();
+        if self.directory_columns >= DIRECTORY_COLUMNS {
+            taken.extend(self.take_directory());
+        }
+        for (metric, pages) in &mut self.metrics {
+            if all || pages.statistics.len() >= STATISTICS_BLOCKS {
+                self.held = self.held.saturating_sub(pages.statistics.len());
+                let content = encode_statistics(&std::mem::take(&mut pages.statistics));
+                let reference = std::mem::take(&mut pages.statistics_span).reference();
+                taken.extend(reference.map(|reference| Page { kind: Kind::Statistics(*metric), reference, content }));
+            }
+            if all || pages.hours >= ROLLUP_HOURS {
+                self.held = self.held.saturating_sub(std::mem::take(&mut pages.hours));
+                let content = encode_rollups(&std::mem::take(&mut pages.rollups));
+                let reference = std::mem::take(&mut pages.rollups_span).reference();
+                taken.extend(reference.map(|reference| Page { kind: Kind::Rollups(*metric), reference, content }));
+            }
+        }
+        taken
+    }
+
+    fn take_directory(&mut self) -> Option<Page> {
+        self.directory_columns = 0;
+        let content = encode_directory(&std::mem::take(&mut self.directory));
+        let reference = std::mem::take(&mut self.directory_span).reference()?;
+        Some(Page { kind: Kind::Directory, reference, content })
+    }
+
+    /// Notes where a page was written.
+    pub(super) fn place(&mut self, page: Page, offset: u64, bytes: u32) {
+        let reference = PageReference { offset, bytes, ..page.reference };
+        match page.kind {
+            Kind::Directory => self.directory_references.push(reference),
+            Kind::Statistics(metric) => {
+                if let Some(pages) = self.metrics.get_mut(&metric) {
+                    pages.footer.statistics.push(reference);
+                }
+            }
+            Kind::Rollups(metric) => {
+                if let Some(pages) = self.metrics.get_mut(&metric) {
+                    pages.footer.rollups.push(reference);
+                }
+            }
+        }
+    }
+
+    /// What the footer says of all pages.
+    pub(super) fn into_references(self) -> (Vec<PageReference>, Vec<FooterMetric>) {
+        (self.directory_references, self.metrics.into_values().map(|pages| pages.footer).collect())
+    }
+}

@@ -1,0 +1,428 @@
+//! Reads a segment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::bytes::Reader;
+use crate::codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{
+    BlockStatistics, DirectoryEntry, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell, SegmentEntry,
+    SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part, decode_directory, decode_logs, decode_rollups,
+    decode_statistics, part_checksum,
+};
+use crate::io::{FileSystem, ReadFile};
+use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, SegmentId, Sequence, StoredLog};
+
+use super::cache::{CachedPage, PageCache};
+use super::{SliceInfo, file_name};
+
+/// The largest footer that is read: more pages than a segment of 2^32 slices has.
+const FOOTER_BYTES_MAX: u64 = 1 << 30;
+
+/// An open segment. `Send + Sync`; blocks are read one by one where they lie.
+#[derive(Debug)]
+pub struct Segment {
+    pub(super) file: Arc<dyn ReadFile>,
+    pub(super) header: SegmentHeader,
+    pub(super) footer: Footer,
+    digest: u64,
+    cache: PageCache,
+}
+
+impl Segment {
+    /// Opens the segment of a manifest's entry and checks that it is that one. Reads header, trailer and footer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Corruption`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::Io`].
+    pub fn open(fs: &dyn FileSystem, folder: &Path, entry: &SegmentEntry) -> Result<Self> {
+        let segment = Self::open_unlisted(fs, &folder.join(file_name(entry.id)))?;
+        let is = (segment.id(), segment.header.width, segment.file.len(), segment.digest);
+        let written = segment.header.sequences;
+        // A bulk load's number was not known when the file was begun: zeros, and the manifest says it.
+        let fits = written == entry.sequences || written == (Sequence::ZERO, Sequence::ZERO);
+        if is != (entry.id, entry.width, entry.bytes, entry.digest) || !fits {
+            return Err(Error::new(ErrorKind::Corruption, "the file is not the segment that the manifest knows")
+                .at_path(segment.file.path())
+                .at_range(0..segment.file.len())
+                .advise("restore the file from a backup"));
+        }
+        Ok(segment)
+    }
+
+    /// Opens a segment file by its path, whether or not a manifest knows it: for dumps.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open_unlisted(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
+        let file = fs.open(path)?;
+        let length = file.len();
+        let (header_end, trailer_start) = (HEADER_BYTES as u64, length.saturating_sub(TRAILER_BYTES as u64));
+        if trailer_start < header_end {
+            return Err(Error::new(ErrorKind::Corruption, format!("{length} bytes are too few for a segment"))
+                .at_path(path)
+                .at_range(0..length));
+        }
+        let mut header = [0; HEADER_BYTES];
+        file.read_at(0, &mut header)?;
+        let header = SegmentHeader::decode(&header).map_err(|error| error.at_path(path).at_range(0..header_end))?;
+        let mut trailer = [0; TRAILER_BYTES];
+        file.read_at(trailer_start, &mut trailer)?;
+        let trailer =
+            SegmentTrailer::decode(&trailer).map_err(|error| error.at_path(path).at_range(trailer_start..length))?;
+        let footer_bytes = u64::from(trailer.footer_bytes);
+        let footer_start = trailer_start.saturating_sub(footer_bytes);
+        let at_footer = |error: Error| error.at_path(path).at_range(footer_start..trailer_start);
+        if footer_start < header_end || footer_bytes > FOOTER_BYTES_MAX {
+            return Err(at_footer(Error::new(ErrorKind::Corruption, "the footer does not fit the file")));
+        }
+        let mut content = vec![0; footer_bytes as usize];
+        file.read_at(footer_start, &mut content)?;
+        if part_checksum(header.id, footer_start, &content) != trailer.digest {
+            return Err(at_footer(Error::new(ErrorKind::Corruption, "the checksum of the footer differs")));
+        }
+        let footer = Footer::decode(&content, footer_start).map_err(at_footer)?;
+        Ok(Self { file, header, footer, digest: trailer.digest, cache: PageCache::default() })
+    }
+
+    /// The segment's id.
+    #[must_use]
+    pub fn id(&self) -> SegmentId {
+        self.header.id
+    }
+
+    /// The metrics with values in it, with the widest type among their blocks, in order of their handles.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(MetricHandle, MetricType)> {
+        self.footer.metrics.iter().map(|metric| (metric.metric, metric.metric_type)).collect()
+    }
+
+    /// Bytes and values of blocks by metric; the time blocks stand under `None`.
+    #[must_use]
+    pub fn column_bytes(&self) -> Vec<(Option<MetricHandle>, u64, u64)> {
+        let times = (None, self.footer.time_bytes, self.footer.rows);
+        let metrics = self.footer.metrics.iter().map(|metric| (Some(metric.metric), metric.bytes, metric.values));
+        std::iter::once(times).chain(metrics).collect()
+    }
+
+    /// All devices with rows, rising. Reads the whole directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn devices(&self) -> Result<Vec<DeviceHandle>> {
+        self.devices_where(|entry| entry.rows > 0)
+    }
+
+    /// All devices with log records, rising. Reads the whole directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn log_devices(&self) -> Result<Vec<DeviceHandle>> {
+        if self.footer.logs == 0 {
+            return Ok(Vec::new());
+        }
+        self.devices_where(|entry| entry.logs > 0)
+    }
+
+    /// The buckets of all slices, rising. Reads the whole directory, but for a segment of one bucket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn buckets(&self) -> Result<Vec<i32>> {
+        if self.footer.buckets.0 == self.footer.buckets.1 {
+            return Ok(vec![self.footer.buckets.0]);
+        }
+        let mut buckets: Vec<i32> = Vec::new();
+        for reference in &self.footer.directory {
+            buckets.extend(self.directory_page(reference)?.iter().map(|entry| entry.bucket));
+            buckets.sort_unstable();
+            buckets.dedup();
+        }
+        Ok(buckets)
+    }
+
+    fn devices_where(&self, wanted: impl Fn(&DirectoryEntry) -> bool) -> Result<Vec<DeviceHandle>> {
+        let mut devices: Vec<DeviceHandle> = Vec::new();
+        for reference in &self.footer.directory {
+            let page = self.directory_page(reference)?;
+            devices.extend(page.iter().filter(|entry| wanted(entry)).map(|entry| entry.device));
+        }
+        devices.dedup();
+        Ok(devices)
+    }
+
+    /// The slices of a device with rows, rising by bucket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn slices(&self, device: DeviceHandle) -> Result<Vec<SliceInfo>> {
+        let mut slices = Vec::new();
+        self.visit_device(device, |place, entry| {
+            if entry.rows > 0 {
+                let (bucket, rows, times) = (entry.bucket, entry.rows, entry.times);
+                slices.push(SliceInfo { device, bucket, place, rows, times });
+            }
+            Ok(())
+        })?;
+        Ok(slices)
+    }
+
+    /// The log records of a device, by (time, order).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn read_logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
+        let mut logs = Vec::new();
+        self.visit_device(device, |_, entry| {
+            if entry.logs == 0 {
+                return Ok(());
+            }
+            let offset = entry.end() - u64::from(entry.log_bytes);
+            let records = self.read_part(offset, entry.log_bytes, decode_logs)?;
+            if records.len() != entry.logs as usize || records.iter().any(|log| log.device != device) {
+                return Err(self.damage(offset, entry.log_bytes, "the log records are not those of the directory"));
+            }
+            logs.extend(records);
+            Ok(())
+        })?;
+        Ok(logs)
+    }
+
+    fn visit_device(
+        &self,
+        device: DeviceHandle,
+        mut visit: impl FnMut(u32, &DirectoryEntry) -> Result<()>,
+    ) -> Result<()> {
+        let pages = &self.footer.directory;
+        let first = pages.partition_point(|page| page.last_device < device.0);
+        for reference in pages[first..].iter().take_while(|page| page.first_device <= device.0) {
+            let page = self.directory_page(reference)?;
+            let from = page.partition_point(|entry| entry.device < device);
+            for (place, entry) in page.iter().enumerate().skip(from).take_while(|(_, entry)| entry.device == device) {
+                visit(reference.first_slice + place as u32, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Statistics of one column of a slice; `None` where the slice has no such column.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn statistics(&self, slice: u32, metric: MetricHandle) -> Result<Option<BlockStatistics>> {
+        let Some(reference) = self.metric(metric).and_then(|metric| page_of(&metric.statistics, slice)) else {
+            return Ok(None);
+        };
+        let page = self.statistics_page(reference)?;
+        Ok(page.binary_search_by_key(&slice, |(place, _)| *place).ok().map(|place| page[place].1))
+    }
+
+    /// The hourly rollup of one column of a slice, by hour; `None` where the slice has no such column, or it is text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn rollup(&self, slice: u32, metric: MetricHandle) -> Result<Option<Vec<RollupCell>>> {
+        let Some(reference) = self.metric(metric).and_then(|metric| page_of(&metric.rollups, slice)) else {
+            return Ok(None);
+        };
+        let page = self.rollup_page(reference)?;
+        Ok(page.binary_search_by_key(&slice, |(place, _)| *place).ok().map(|place| page[place].1.clone()))
+    }
+
+    /// The times of a slice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn read_times(&self, slice: u32) -> Result<Vec<i64>> {
+        let (page, place) = self.entry(slice)?;
+        self.times_of(&page[place])
+    }
+
+    /// One column of a slice; `None` where it has no such column.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn read_column(&self, slice: u32, metric: MetricHandle) -> Result<Option<Column>> {
+        let (page, place) = self.entry(slice)?;
+        let entry = &page[place];
+        let mut offset = entry.offset + u64::from(entry.time_bytes);
+        for column in &entry.columns {
+            if column.metric == metric {
+                return self.column_at(offset, column.bytes, entry.rows, column.metric_type).map(Some);
+            }
+            offset += u64::from(column.bytes);
+        }
+        Ok(None)
+    }
+
+    /// The times of a slice with all its columns, or those of some metrics.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn read_slice(&self, slice: u32, metrics: Option<&[MetricHandle]>) -> Result<DeviceRows> {
+        let (page, place) = self.entry(slice)?;
+        let entry = &page[place];
+        let mut rows = DeviceRows { times: self.times_of(entry)?, columns: Vec::with_capacity(entry.columns.len()) };
+        let mut offset = entry.offset + u64::from(entry.time_bytes);
+        for column in &entry.columns {
+            if metrics.is_none_or(|metrics| metrics.contains(&column.metric)) {
+                rows.columns
+                    .push((column.metric, self.column_at(offset, column.bytes, entry.rows, column.metric_type)?));
+            }
+            offset += u64::from(column.bytes);
+        }
+        Ok(rows)
+    }
+
+    /// The metrics that a slice has columns of.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn slice_metrics(&self, slice: u32) -> Result<Vec<MetricHandle>> {
+        let (page, place) = self.entry(slice)?;
+        Ok(page[place].columns.iter().map(|column| column.metric).collect())
+    }
+
+    /// Bytes of the blocks that [`Segment::read_slice`] reads, times included.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn slice_bytes(&self, slice: u32, metrics: Option<&[MetricHandle]>) -> Result<u64> {
+        let (page, place) = self.entry(slice)?;
+        let wanted =
+            page[place].columns.iter().filter(|column| metrics.is_none_or(|metrics| metrics.contains(&column.metric)));
+        Ok(u64::from(page[place].time_bytes) + wanted.map(|column| u64::from(column.bytes)).sum::<u64>())
+    }
+
+    /// Bytes of pages held in memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Lets go of all pages; they are read again when they are needed.
+    pub fn drop_pages(&self) {
+        self.cache.clear();
+    }
+
+    fn metric(&self, metric: MetricHandle) -> Option<&FooterMetric> {
+        let metrics = &self.footer.metrics;
+        metrics.binary_search_by_key(&metric, |metric| metric.metric).ok().map(|place| &metrics[place])
+    }
+
+    /// The directory's entry of a slice: its page, and the place in it.
+    pub(super) fn entry(&self, slice: u32) -> Result<(Arc<Vec<DirectoryEntry>>, usize)> {
+        let reference = page_of(&self.footer.directory, slice).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, format!("segment {} has no slice {slice}", self.id()))
+                .at_path(self.file.path())
+        })?;
+        let page = self.directory_page(reference)?;
+        Ok((page, (slice - reference.first_slice) as usize))
+    }
+
+    fn times_of(&self, entry: &DirectoryEntry) -> Result<Vec<i64>> {
+        if entry.rows == 0 {
+            return Ok(Vec::new());
+        }
+        let times =
+            self.read_part(entry.offset, entry.time_bytes, |bytes| codec::decode_times(bytes, entry.rows as usize))?;
+        if times.first() != Some(&entry.times.0) || times.last() != Some(&entry.times.1) {
+            return Err(self.damage(entry.offset, entry.time_bytes, "the times are not those of the directory"));
+        }
+        Ok(times)
+    }
+
+    pub(super) fn column_at(&self, offset: u64, bytes: u32, rows: u32, metric_type: MetricType) -> Result<Column> {
+        self.read_part(offset, bytes, |content| {
+            let mut reader = Reader::new(content);
+            let length = reader.length()?;
+            let (presence, present) = codec::decode_presence(reader.take(length)?, rows as usize)?;
+            let values = codec::decode_values(reader.take_rest(), metric_type, present)?;
+            Ok(Column { presence, values })
+        })
+    }
+
+    pub(super) fn directory_page(&self, reference: &PageReference) -> Result<Arc<Vec<DirectoryEntry>>> {
+        let page = self.cache.get(reference.offset, || {
+            let page = self.read_part(reference.offset, reference.bytes, decode_directory)?;
+            self.check_directory(reference, &page)?;
+            Ok(CachedPage::Directory(Arc::new(page)))
+        })?;
+        match page {
+            CachedPage::Directory(page) => Ok(page),
+            _ => Err(self.misplaced(reference)),
+        }
+    }
+
+    /// A directory that fits its reference, with blocks that fit the file.
+    fn check_directory(&self, reference: &PageReference, page: &[DirectoryEntry]) -> Result<()> {
+        let spans = |entry: Option<&DirectoryEntry>| entry.map(|entry| entry.device.0);
+        let fits = page.len() as u64 == u64::from(reference.last_slice - reference.first_slice) + 1
+            && spans(page.first()) == Some(reference.first_device)
+            && spans(page.last()) == Some(reference.last_device)
+            && page.iter().all(|entry| {
+                entry.offset >= HEADER_BYTES as u64 && entry.offset < 1 << 62 && entry.end() <= self.file.len()
+            });
+        if fits { Ok(()) } else { Err(self.misplaced(reference)) }
+    }
+
+    pub(super) fn statistics_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, BlockStatistics)>>> {
+        let page = self.cache.get(reference.offset, || {
+            let page = self.read_part(reference.offset, reference.bytes, decode_statistics)?;
+            let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
+            if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
+                return Err(self.misplaced(reference));
+            }
+            Ok(CachedPage::Statistics(Arc::new(page)))
+        })?;
+        match page {
+            CachedPage::Statistics(page) => Ok(page),
+            _ => Err(self.misplaced(reference)),
+        }
+    }
+
+    pub(super) fn rollup_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, Vec<RollupCell>)>>> {
+        let page = self.cache.get(reference.offset, || {
+            let page = self.read_part(reference.offset, reference.bytes, decode_rollups)?;
+            let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
+            if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
+                return Err(self.misplaced(reference));
+            }
+            Ok(CachedPage::Rollups(Arc::new(page)))
+        })?;
+        match page {
+            CachedPage::Rollups(page) => Ok(page),
+            _ => Err(self.misplaced(reference)),
+        }
+    }
+
+    fn misplaced(&self, reference: &PageReference) -> Error {
+        self.damage(reference.offset, reference.bytes, "the page is not the one that the footer names")
+    }
+
+    fn damage(&self, offset: u64, bytes: u32, what: &str) -> Error {
+        Error::new(ErrorKind::Corruption, what)
+            .at_path(self.file.path())
+            .at_range(offset..offset.saturating_add(u64::from(bytes)))
+            .advise("restore the file from a backup")
+    }
+
+    /// Reads, checks and decodes a part; errors name the file and the range.
+    pub(super) fn read_part<T>(&self, offset: u64, bytes: u32, decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+        let end = offset.saturating_add(u64::from(bytes));
+        if end > self.file.len() {
+            return Err(self.damage(offset, bytes, "a part reaches past the end of the file"));
+        }
+        let mut part = vec![0; bytes as usize];
+        self.file.read_at(offset, &mut part)?;
+        checked_part(self.id(), offset, &part).and_then(decode).map_err(|error| {
+            error.at_path(self.file.path()).at_range(offset..end).advise("restore the file from a backup")
+        })
+    }
+}
+
+/// The page that speaks of a slice.
+fn page_of(pages: &[PageReference], slice: u32) -> Option<&PageReference> {
+    let place = pages.partition_point(|page| page.last_slice < slice);
+    pages.get(place).filter(|page| page.first_slice <= slice)
+}
