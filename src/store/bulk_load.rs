@@ -1,0 +1,248 @@
+//! Bulk load: sorted history becomes segments of months directly, past the log; all of it or none.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::catalog::Conversion;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::SegmentEntry;
+use crate::kv::KvBatch;
+use crate::model::{
+    DeviceHandle, DeviceId, DeviceRows, MetricHandle, MetricName, MetricType, Nature, SegmentId, Sequence, WriteBatch,
+    merge_rows,
+};
+use crate::time::{BucketWidth, TimeBucket, Timestamp};
+
+use super::Store;
+use super::core::{Core, lock};
+use super::options::Durability;
+use super::segment_set::{Reserved, SegmentSet};
+use super::write::Extra;
+
+/// Rows of one month of a device that wait for more.
+const PENDING_ROWS: usize = 1 << 20;
+
+/// Builds segments of sorted history past the log; nothing of it shows before [`BulkLoad::commit`].
+///
+/// Devices and metrics that the load names for the first time are registered at once, as a device that never wrote: they
+/// stay when the load is abandoned.
+#[derive(Debug)]
+pub struct BulkLoad {
+    store: Store,
+    ids: Reserved,
+    set: Option<SegmentSet>,
+    batch: WriteBatch,
+    device: Option<DeviceHandle>,
+    /// The last instant of the present device.
+    last_time: Option<i64>,
+    bucket: i32,
+    pending: Vec<DeviceRows>,
+    pending_rows: usize,
+    rows: u64,
+    finished: bool,
+}
+
+impl BulkLoad {
+    pub(super) fn start(store: Store) -> Result<Self> {
+        let ids = store.core().reserve(SegmentSet::FILES_MAX as u32 + 1, "bulk load")?;
+        // The number is fixed when the load commits: the manifest says it.
+        let set = SegmentSet::new(store.core(), BucketWidth::Month, (Sequence::ZERO, Sequence::ZERO), None);
+        Ok(Self {
+            store,
+            ids,
+            set: Some(set),
+            batch: WriteBatch::new(),
+            device: None,
+            last_time: None,
+            bucket: 0,
+            pending: Vec::new(),
+            pending_rows: 0,
+            rows: 0,
+            finished: false,
+        })
+    }
+
+    fn core(&self) -> &Core {
+        self.store.core()
+    }
+
+    /// The handle of a device id.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn device(&mut self, id: &DeviceId) -> Result<DeviceHandle> {
+        let known = lock(&self.core().state).queue.catalog.device(id.as_str());
+        if let Some(handle) = known {
+            return Ok(handle);
+        }
+        let mut batch = WriteBatch::new();
+        batch.name_device(id);
+        self.core().commit(batch, Durability::Buffered, |_| Ok(Extra::default()))?;
+        lock(&self.core().state).queue.catalog.device(id.as_str()).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "a device that was just registered is not there").for_device(id.as_str())
+        })
+    }
+
+    /// The handle of a metric, and how values in `unit` become its own: the caller converts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TypeMismatch`] as `Store::write` gives it.
+    pub fn metric(
+        &mut self,
+        name: &MetricName,
+        metric_type: MetricType,
+        unit: Option<&str>,
+        nature: Option<Nature>,
+    ) -> Result<(MetricHandle, Option<Conversion>)> {
+        let ensure = || {
+            let mut catalog = Arc::clone(&lock(&self.core().state).queue.catalog);
+            let mut writes = Vec::new();
+            let found = Arc::make_mut(&mut catalog).ensure_metric(name, metric_type, unit, nature, &mut writes)?;
+            Ok::<_, Error>((found, writes.is_empty()))
+        };
+        let (found, known) = ensure()?;
+        if known {
+            return Ok(found);
+        }
+        let mut batch = WriteBatch::new();
+        batch.name_metric(name, metric_type, unit, nature);
+        self.core().commit(batch, Durability::Buffered, |_| Ok(Extra::default()))?;
+        ensure().map(|(found, _)| found)
+    }
+
+    /// Adds rows of a device: devices rise by handle, the rows of one continue after its last instant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for rows out of order or outside the store's accepted times; errors of the files.
+    pub fn rows(&mut self, device: DeviceHandle, rows: &DeviceRows) -> Result<()> {
+        let (Some(first), Some(last)) = (rows.times.first(), rows.times.last()) else { return Ok(()) };
+        let accepted = self.core().options.accepted_times;
+        for time in [first, last].map(|time| Timestamp::from_nanoseconds(*time)) {
+            if !accepted.contains(time) {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("{time} is outside the times that this store accepts"),
+                ));
+            }
+        }
+        let out_of_order =
+            |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("bulk load: {what} do not rise")));
+        if self.device != Some(device) {
+            if self.device.is_some_and(|before| before > device) {
+                return out_of_order("devices");
+            }
+            self.flush()?;
+            (self.device, self.last_time) = (Some(device), None);
+        }
+        if self.last_time.is_some_and(|before| before >= *first) {
+            return out_of_order("times of a device");
+        }
+        let mut rest = 0;
+        while rest < rows.len() {
+            let bucket = TimeBucket::containing(BucketWidth::Month, Timestamp::from_nanoseconds(rows.times[rest]));
+            let range = bucket.range();
+            let end =
+                rest + rows.times[rest..].partition_point(|time| range.contains(Timestamp::from_nanoseconds(*time)));
+            if bucket.number != self.bucket {
+                self.flush()?;
+                self.bucket = bucket.number;
+            }
+            self.pending_rows += end - rest;
+            self.pending.push(rows.part(rest..end));
+            rest = end;
+        }
+        self.last_time = Some(*last);
+        if self.pending_rows > PENDING_ROWS * 4 {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("one device has more than {} rows in one month", PENDING_ROWS * 4),
+            )
+            .advise("write such devices through WriteBatch, day by day"));
+        }
+        Ok(())
+    }
+
+    /// Writes what waits as one slice.
+    fn flush(&mut self) -> Result<()> {
+        let Some(device) = self.device else { return Ok(()) };
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_rows = 0;
+        let layers: Vec<&DeviceRows> = pending.iter().collect();
+        let rows = match layers.as_slice() {
+            [only] => (*only).clone(),
+            _ => merge_rows(&layers)?,
+        }
+        .without_empty_rows();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.rows += rows.len() as u64;
+        let set = self.set.as_mut().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the bulk load has ended"))?;
+        set.write(device, &rows, &[], &mut self.ids)
+    }
+
+    /// Attributes, events and log records that go in with the load; readings go through [`BulkLoad::rows`].
+    pub fn batch(&mut self) -> &mut WriteBatch {
+        &mut self.batch
+    }
+
+    /// Registers everything under one sequence number, durably.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; nothing of the load is there then.
+    pub fn commit(mut self) -> Result<Sequence> {
+        self.flush()?;
+        let batch = std::mem::take(&mut self.batch);
+        if batch.readings() > 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "readings of a bulk load go through `rows`"));
+        }
+        let mut entries: Vec<SegmentEntry> = self.set.take().map(SegmentSet::finish).transpose()?.unwrap_or_default();
+        let core = self.store.core();
+        let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        core.counters.loaded.fetch_add(bytes, Ordering::Relaxed);
+        let intent = &self.ids.intent;
+        let committed = core.commit(batch, Durability::Synced, |sequence| {
+            let mut changes = KvBatch::default();
+            entries.iter_mut().for_each(|entry| entry.sequences = (sequence, sequence));
+            Core::register(&entries, intent, &mut changes)?;
+            Ok(Extra { changes, segments: entries.iter().map(|entry| core.segment_ref(entry.clone())).collect() })
+        })?;
+        self.finished = true;
+        Ok(committed)
+    }
+
+    /// Forgets everything that was loaded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn abandon(mut self) -> Result<()> {
+        self.remove_files()
+    }
+
+    fn remove_files(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.finished, true) {
+            return Ok(());
+        }
+        self.set.take().map_or(Ok(()), SegmentSet::abandon)?;
+        let core = self.store.core();
+        for id in self.ids.intent.segments() {
+            remove_segment(core, id)?;
+        }
+        core.forget(&self.ids.intent)
+    }
+}
+
+/// Removes a segment's file, finished or not.
+pub(super) fn remove_segment(core: &Core, id: SegmentId) -> Result<()> {
+    let folder = core.segments_folder();
+    core.fs.remove(&folder.join(crate::segment::file_name(id)))?;
+    core.fs.remove(&folder.join(crate::segment::temporary_name(id)))
+}
+
+impl Drop for BulkLoad {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove_files() {
+            tracing::warn!(%error, "files of an abandoned bulk load are left: the next opening removes them");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What all clones of a store share.
+//!
+//! Locks, in the order in which they may be taken: `structure` (one seal or compaction at a time), `log` (one group of
+//! commits is written at a time), `state` (short: never held over input or output). A commit is visible in `state` only
+//! when the log holds it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::catalog::{Catalog, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Mark, SegmentEntry, Watermark};
+use crate::hot::{Chunk, ChunkBuilder};
+use crate::index::AttributeIndex;
+use crate::io::FileSystem;
+use crate::kv::Kv;
+use crate::model::{SegmentId, Sequence};
+
+use super::commit::PendingCommit;
+use super::layout::Layout;
+use super::options::Options;
+use super::segment_ref::SegmentRef;
+use super::snapshot::SnapshotState;
+
+/// Frozen neighbours are joined while the older is at most this many times as large, so that many snapshots beside many
+/// small writes leave few chunks.
+const JOIN_RATIO: usize = 4;
+/// Joined chunks are no larger than this.
+const JOIN_BYTES_MAX: usize = 16 << 20;
+
+/// What everybody sees: the effect of all commits up to `sequence`, each durable (or `Buffered`).
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) sequence: Sequence,
+    pub(super) hash: u64,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) attributes: Arc<AttributeIndex>,
+    pub(super) manifest: Arc<Manifest>,
+    /// By id.
+    pub(super) segments: Arc<Vec<Arc<SegmentRef>>>,
+    pub(super) active: ChunkBuilder,
+    /// By sequence; no barrier lies inside one.
+    pub(super) frozen: Vec<Arc<Chunk>>,
+    /// Commits that no chunk may reach across: deletes and bulk loads.
+    pub(super) barriers: Vec<Sequence>,
+    pub(super) snapshots: Vec<Weak<SnapshotState>>,
+    /// Commits that have their number but are not in the log yet, and what the catalogue will be after them.
+    pub(super) queue: Queue,
+    pub(super) closing: bool,
+    /// Why the last seal in the background failed: told to the writers that wait for it.
+    pub(super) seal_failure: Option<(ErrorKind, String)>,
+}
+
+/// Commits on their way into the log.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) pending: Vec<PendingCommit>,
+    pub(super) sequence: Sequence,
+    pub(super) hash: u64,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) attributes: Arc<AttributeIndex>,
+    pub(super) next_segment: u64,
+    /// Idempotency keys on their way.
+    pub(super) keys: HashMap<String, Sequence>,
+    /// Keys of events on their way.
+    pub(super) events: HashSet<Vec<u8>>,
+    /// Keys in the store; counted at the first batch with a key.
+    pub(super) key_count: Option<u64>,
+}
+
+/// The watermark file, and how far it lags.
+#[derive(Debug)]
+pub(super) struct Lag {
+    pub(super) watermark: Watermark,
+    pub(super) durable: Mark,
+    pub(super) batches: u32,
+    /// Whether commits were written without a flush since.
+    pub(super) unflushed: bool,
+}
+
+/// Bytes that went through the store since it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) logged: AtomicU64,
+    pub(super) sealed: AtomicU64,
+    pub(super) loaded: AtomicU64,
+    pub(super) compacted: AtomicU64,
+}
+
+/// What all clones of a store share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) layout: Layout,
+    pub(super) options: Options,
+    pub(super) kv: Kv,
+    pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) pool: rayon::ThreadPool,
+    pub(super) read_only: bool,
+    pub(super) structure: Mutex<()>,
+    pub(super) log: Mutex<Option<Lag>>,
+    pub(super) state: Mutex<State>,
+    /// Signalled when memory is freed, work is there, or the store closes.
+    pub(super) changed: Condvar,
+    pub(super) poisoned: AtomicBool,
+    /// Whether the watermark lags behind the log.
+    pub(super) lagging: AtomicBool,
+    pub(super) counters: Counters,
+}
+
+/// Locks, also after a panic elsewhere: every change below a lock leaves whole values at each step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Bytes of unsealed rows.
+    pub(super) fn hot_bytes(&self) -> usize {
+        let frozen: usize = self.frozen.iter().map(|chunk| chunk.memory_bytes()).sum();
+        self.active.memory_bytes() + frozen
+    }
+
+    /// Closes the active chunk, and joins small ones.
+    ///
+    /// # Errors
+    /// What joining returns; the chunks stand as they were then.
+    pub(super) fn freeze(&mut self) -> Result<()> {
+        let Some(chunk) = std::mem::take(&mut self.active).freeze() else { return Ok(()) };
+        self.frozen.push(Arc::new(chunk));
+        while let [.., older, newer] = self.frozen.as_slice() {
+            let apart =
+                self.barriers.iter().any(|barrier| older.sequences().1 < *barrier && *barrier <= newer.sequences().0);
+            let (old, new) = (older.memory_bytes(), newer.memory_bytes());
+            if apart || old > new * JOIN_RATIO || old + new > JOIN_BYTES_MAX {
+                break;
+            }
+            let Some(joined) = older.join(newer)? else { break };
+            self.frozen.truncate(self.frozen.len() - 2);
+            self.frozen.push(Arc::new(joined));
+        }
+        Ok(())
+    }
+
+    /// Replaces segments: some go, some come or change.
+    pub(super) fn change_segments(&mut self, gone: &[SegmentId], come: Vec<Arc<SegmentRef>>) {
+        let manifest = Arc::make_mut(&mut self.manifest);
+        manifest.remove_segments(gone);
+        manifest.add_segments(come.iter().map(|segment| Arc::clone(&segment.entry)));
+        let mut segments: Vec<Arc<SegmentRef>> = Vec::with_capacity(self.segments.len() + come.len());
+        for segment in self.segments.iter() {
+            if gone.contains(&segment.entry.id) {
+                segment.retire();
+            } else if !come.iter().any(|new| new.entry.id == segment.entry.id) {
+                segments.push(Arc::clone(segment));
+            }
+        }
+        segments.extend(come);
+        segments.sort_by_key(|segment| segment.entry.id);
+        self.segments = Arc::new(segments);
+    }
+}
+
+impl Core {
+    pub(super) fn segments_folder(&self) -> PathBuf {
+        self.layout.segments()
+    }
+
+    pub(super) fn segment_ref(&self, entry: SegmentEntry) -> Arc<SegmentRef> {
+        Arc::new(SegmentRef::new(&self.fs, self.segments_folder(), Arc::new(entry)))
+    }
+
+    /// Whether writing is possible.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "the store was opened for reading").at_path(&self.layout.root));
+        }
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Poisoned, "an earlier write failed, so what the disk holds is unknown")
+                .at_path(&self.layout.root)
+                .advise("close the store and open it again"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+}

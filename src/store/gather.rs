@@ -1,0 +1,150 @@
+//! Rows of one device out of everything that holds some: the one way in which seals, compactions and plain reads put
+//! layers over each other.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::Tombstone;
+use crate::hot::Chunk;
+use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, StoredLog, merge_rows};
+use crate::time::{TimeRange, Timestamp};
+
+use super::segment_ref::SegmentRef;
+
+/// Something that holds rows.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Chunk(Arc<Chunk>),
+    Segment(Arc<SegmentRef>),
+}
+
+impl Source {
+    /// First and last commit in it.
+    pub(super) fn sequences(&self) -> (Sequence, Sequence) {
+        match self {
+            Self::Chunk(chunk) => chunk.sequences(),
+            Self::Segment(segment) => segment.entry.sequences,
+        }
+    }
+
+    /// Devices with rows or log records.
+    pub(super) fn devices(&self) -> Result<Vec<DeviceHandle>> {
+        match self {
+            Self::Chunk(chunk) => Ok((chunk.devices() | chunk.log_devices()).iter().map(DeviceHandle).collect()),
+            Self::Segment(segment) => {
+                let segment = segment.segment()?;
+                let mut devices = segment.devices()?;
+                devices.extend(segment.log_devices()?);
+                Ok(devices)
+            }
+        }
+    }
+
+    /// Rows of a handle in a range, in pieces that follow each other in time.
+    fn rows(
+        &self,
+        device: DeviceHandle,
+        range: TimeRange,
+        metrics: Option<&[MetricHandle]>,
+    ) -> Result<Vec<DeviceRows>> {
+        match self {
+            Self::Chunk(chunk) => {
+                let rows = chunk.rows(device).map(|rows| rows.part(rows.places_in(range)));
+                Ok(rows.into_iter().map(|rows| with_metrics(rows, metrics)).collect())
+            }
+            Self::Segment(source) => {
+                if !range.touches(
+                    Timestamp::from_nanoseconds(source.entry.times.0),
+                    Timestamp::from_nanoseconds(source.entry.times.1),
+                ) {
+                    return Ok(Vec::new());
+                }
+                let segment = source.segment()?;
+                let mut pieces = Vec::new();
+                for slice in segment.slices(device)? {
+                    if range
+                        .touches(Timestamp::from_nanoseconds(slice.times.0), Timestamp::from_nanoseconds(slice.times.1))
+                    {
+                        let mut rows = segment.read_slice(slice.place, metrics)?;
+                        for excluded in &source.entry.excluded {
+                            rows = rows.without(None, *excluded);
+                        }
+                        let places = rows.places_in(range);
+                        pieces.push(rows.part(places));
+                    }
+                }
+                Ok(pieces)
+            }
+        }
+    }
+
+    fn logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
+        match self {
+            Self::Chunk(chunk) => Ok(chunk.logs(device)),
+            Self::Segment(segment) => {
+                let at = |log: &StoredLog| Timestamp::from_nanoseconds(log.time);
+                let mut logs = segment.segment()?.read_logs(device)?;
+                logs.retain(|log| !segment.entry.excluded.iter().any(|range| range.contains(at(log))));
+                Ok(logs)
+            }
+        }
+    }
+}
+
+fn with_metrics(mut rows: DeviceRows, metrics: Option<&[MetricHandle]>) -> DeviceRows {
+    if let Some(metrics) = metrics {
+        rows.columns.retain(|(metric, _)| metrics.contains(metric));
+    }
+    rows
+}
+
+/// The rows of some handles (one device's) in a range: sources in any order are laid over each other by their sequences,
+/// tombstones hide what is older. Rows without a value left are dropped.
+pub(super) fn gather_rows(
+    sources: &[Source],
+    handles: &[DeviceHandle],
+    range: TimeRange,
+    metrics: Option<&[MetricHandle]>,
+    tombstones: &[Tombstone],
+) -> Result<DeviceRows> {
+    let mut layers: Vec<(Sequence, DeviceRows)> = Vec::new();
+    for source in sources {
+        let (_, last) = source.sequences();
+        for handle in handles {
+            for mut rows in source.rows(*handle, range, metrics)? {
+                for tombstone in
+                    tombstones.iter().filter(|tombstone| tombstone.device == *handle && tombstone.sequence > last)
+                {
+                    rows = rows.without(tombstone.metric, tombstone.range);
+                }
+                layers.push((last, rows));
+            }
+        }
+    }
+    layers.sort_by_key(|(sequence, _)| *sequence);
+    let layers: Vec<&DeviceRows> = layers.iter().map(|(_, rows)| rows).collect();
+    Ok(merge_rows(&layers)?.without_empty_rows())
+}
+
+/// The log records of some handles, by (time, order).
+pub(super) fn gather_logs(sources: &[Source], handles: &[DeviceHandle]) -> Result<Vec<StoredLog>> {
+    let mut logs = Vec::new();
+    for source in sources {
+        for handle in handles {
+            logs.extend(source.logs(*handle)?);
+        }
+    }
+    logs.sort_by_key(|a| (a.time, a.order));
+    Ok(logs)
+}
+
+/// All devices of some sources, rising.
+pub(super) fn all_devices(sources: &[Source]) -> Result<Vec<DeviceHandle>> {
+    let mut devices = Vec::new();
+    for source in sources {
+        devices.extend(source.devices()?);
+    }
+    devices.sort_unstable();
+    devices.dedup();
+    Ok(devices)
+}

@@ -1,0 +1,183 @@
+//! What a store holds, in numbers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use crate::error::Result;
+use crate::model::MetricHandle;
+use crate::time::{TimeRange, Timestamp};
+
+use super::core::Core;
+use super::snapshot::Snapshot;
+
+/// One column of a store: a metric, or the times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnInfo {
+    /// The metric's name; `time` for the times.
+    pub name: String,
+    /// The type, as one word.
+    pub metric_type: String,
+    /// The unit, where one was named.
+    pub unit: Option<String>,
+    /// Values in sealed segments.
+    pub values: u64,
+    /// Bytes of their blocks.
+    pub bytes: u64,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreInfo {
+    /// Devices.
+    pub devices: u64,
+    /// Metrics.
+    pub metrics: u64,
+    /// Events.
+    pub events: u64,
+    /// Log records.
+    pub logs: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Rows: distinct instants of each device.
+    pub samples: u64,
+    /// Values.
+    pub values: u64,
+    /// The first instant of a row or log record.
+    pub from: Option<Timestamp>,
+    /// The last one.
+    pub to: Option<Timestamp>,
+    /// Bytes of all files.
+    pub bytes_on_disk: u64,
+    /// Columns of sealed segments: times first, then metrics by name.
+    pub columns: Vec<ColumnInfo>,
+}
+
+/// Bytes that went through a store since it was opened: what a byte that comes in costs in writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WrittenBytes {
+    /// Into the log.
+    pub logged: u64,
+    /// Into segments by sealing.
+    pub sealed: u64,
+    /// Into segments by bulk loads.
+    pub loaded: u64,
+    /// Into segments by compaction.
+    pub compacted: u64,
+}
+
+impl StoreInfo {
+    /// Bytes on disk for each value.
+    #[must_use]
+    pub fn bytes_per_value(&self) -> Option<f64> {
+        (self.values > 0).then(|| self.bytes_on_disk as f64 / self.values as f64)
+    }
+}
+
+impl Core {
+    pub(super) fn written_bytes(&self) -> WrittenBytes {
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        WrittenBytes {
+            logged: load(&counters.logged),
+            sealed: load(&counters.sealed),
+            loaded: load(&counters.loaded),
+            compacted: load(&counters.compacted),
+        }
+    }
+
+    pub(super) fn info(&self, snapshot: &Snapshot) -> Result<StoreInfo> {
+        let mut events = 0;
+        snapshot.events(TimeRange::ALL, None, &mut |_| {
+            events += 1;
+            Ok(true)
+        })?;
+        let (samples, values) = count_rows(snapshot)?;
+        let segments = snapshot.segments();
+        let chunk_times = snapshot.chunks().iter().filter_map(|chunk| chunk.times());
+        let times: Vec<(i64, i64)> = segments.iter().map(|segment| segment.entry.times).chain(chunk_times).collect();
+        let mut logs: u64 =
+            segments.iter().filter(|segment| segment.entry.excluded.is_empty()).map(|segment| segment.entry.logs).sum();
+        let counted_apart = segments.iter().any(|segment| !segment.entry.excluded.is_empty());
+        if counted_apart || !snapshot.chunks().is_empty() {
+            logs = 0;
+            for device in snapshot.catalog().devices() {
+                logs += snapshot.logs(device.handle)?.len() as u64;
+            }
+        }
+        let mut files = self.kv.disk_bytes()?;
+        files += segments.iter().map(|segment| segment.entry.bytes).sum::<u64>();
+        files += self.fs.open(&self.layout.watermark()).map_or(0, |file| file.len());
+        Ok(StoreInfo {
+            devices: snapshot.catalog().device_count() as u64,
+            metrics: snapshot.catalog().metrics().len() as u64,
+            events,
+            logs,
+            segments: segments.len() as u64,
+            samples,
+            values,
+            from: times.iter().map(|(from, _)| Timestamp::from_nanoseconds(*from)).min(),
+            to: times.iter().map(|(_, to)| Timestamp::from_nanoseconds(*to)).max(),
+            bytes_on_disk: files,
+            columns: columns(snapshot)?,
+        })
+    }
+}
+
+/// Rows and values. Where one segment holds a device's stretch of time alone, its numbers are the answer; else the
+/// device is read.
+fn count_rows(snapshot: &Snapshot) -> Result<(u64, u64)> {
+    let alone = snapshot.chunks().is_empty() && snapshot.manifest().tombstones.is_empty() && {
+        let mut spans: Vec<(i64, i64)> = snapshot.segments().iter().map(|segment| segment.entry.times).collect();
+        spans.sort_unstable();
+        spans.windows(2).all(|pair| pair[0].1 < pair[1].0)
+            && snapshot.segments().iter().all(|segment| segment.entry.excluded.is_empty())
+    };
+    if alone {
+        let segments = snapshot.segments().iter().map(|segment| &segment.entry);
+        return Ok(segments.fold((0, 0), |(rows, values), entry| (rows + entry.rows, values + entry.values)));
+    }
+    let (mut rows, mut values) = (0, 0);
+    for device in snapshot.catalog().devices() {
+        for range in months(snapshot) {
+            let held = snapshot.rows(device.handle, range, None)?;
+            rows += held.len() as u64;
+            values += held.columns.iter().map(|(_, column)| column.values.len() as u64).sum::<u64>();
+        }
+    }
+    Ok((rows, values))
+}
+
+/// The months that hold anything, so that one device is never read whole.
+fn months(snapshot: &Snapshot) -> Vec<TimeRange> {
+    use crate::time::{BucketWidth, TimeBucket};
+    let spans = snapshot.segments().iter().map(|segment| segment.entry.times);
+    let spans = spans.chain(snapshot.chunks().iter().filter_map(|chunk| chunk.times()));
+    let month = |time: i64| TimeBucket::containing(BucketWidth::Month, Timestamp::from_nanoseconds(time)).number;
+    let mut numbers: Vec<i32> = spans.flat_map(|(from, to)| month(from)..=month(to)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.into_iter().map(|number| TimeBucket { width: BucketWidth::Month, number }.range()).collect()
+}
+
+fn columns(snapshot: &Snapshot) -> Result<Vec<ColumnInfo>> {
+    let mut sums: BTreeMap<Option<MetricHandle>, (u64, u64)> = BTreeMap::new();
+    for segment in snapshot.segments() {
+        for (metric, bytes, values) in segment.segment()?.column_bytes() {
+            let sum = sums.entry(metric).or_default();
+            *sum = (sum.0 + bytes, sum.1 + values);
+        }
+    }
+    let mut columns = Vec::new();
+    for (metric, (bytes, values)) in sums {
+        let definition = metric.and_then(|metric| snapshot.catalog().metric_by_handle(metric));
+        columns.push(ColumnInfo {
+            name: definition.map_or("time".to_owned(), |definition| definition.name.to_string()),
+            metric_type: definition.map_or("time".to_owned(), |definition| definition.metric_type.to_string()),
+            unit: definition.and_then(|definition| definition.unit.clone()),
+            values,
+            bytes,
+        });
+    }
+    columns.get_mut(1..).unwrap_or_default().sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(columns)
+}

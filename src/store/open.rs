@@ -1,0 +1,350 @@
+//! Opening: what lies in the folder becomes a state again, or the reason why it can not.
+//!
+//! The judgement about the log: RocksDB recovers it to a point in time. What came back must be one chain, commit by commit
+//! and hash by hash, from what is sealed on; and it must reach the watermark. Below it acknowledged commits are missing:
+//! [`ErrorKind::DataLoss`]. Above it a torn tail is the normal end of a crash.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::catalog::{Catalog, Intent, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Mark, WATERMARK_BYTES, Watermark, decode_commit, decode_record, decode_watermark};
+use crate::hot::ChunkBuilder;
+use crate::index::AttributeIndex;
+use crate::io::{FileSystem, RealFileSystem};
+use crate::kv::{Family, Kv, KvBatch, KvOptions};
+use crate::model::{SegmentId, Sequence};
+use crate::segment::{file_name, id_of_file, temporary_name};
+
+use super::core::{Core, Counters, Lag, Queue, State, lock};
+use super::layout::{AttributeRecord, Layout, Meta, log_key};
+use super::options::Options;
+use super::segment_ref::SegmentRef;
+
+/// How often a reader begins again when the writer changed segments while it opened.
+const READER_TRIES: usize = 5;
+
+/// Opens for writing.
+pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
+    let layout = Layout::new(path);
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+    let create = prepare_folder(&layout, fs.as_ref(), options.create)?;
+    let kv = Kv::open(&layout.database(), create, &kv_options(&options)).map_err(|error| named(error, path))?;
+    let meta = match Meta::load(&kv, path)? {
+        Some(meta) => meta,
+        None => init(&kv, path, create || options.create)?,
+    };
+    let watermark = Watermark::open(fs.open_in_place(&layout.watermark(), WATERMARK_BYTES)?)
+        .map_err(|error| error.at_path(layout.watermark()))?;
+    let mark = watermark.mark();
+    let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
+    finish_intents(&layout, fs.as_ref(), &kv, &manifest, &intents, meta.next_segment)?;
+    let state = recover(&layout, &fs, &kv, meta, manifest, mark)?;
+    let durable = Mark { sequence: state.sequence, hash: state.hash };
+    let lag = Lag { watermark, durable, batches: u32::from(durable != mark), unflushed: false };
+    build(layout, options, kv, fs, state, Some(lag))
+}
+
+/// Opens for reading beside a writer, or where there is none. Every segment's file is opened at once, so that nothing which
+/// the writer removes later is missed.
+pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
+    let layout = Layout::new(path);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+        if !layout.exists() {
+            return Err(not_a_store(path));
+        }
+        let kv = Kv::open_secondary(&layout.database(), &kv_options(&options)).map_err(|error| named(error, path))?;
+        let meta = Meta::load(&kv, path)?.ok_or_else(|| not_a_store(path))?;
+        // The mark is read before the log is judged; the writer may have gone on since, never back.
+        let mark = read_mark(&layout, fs.as_ref())?;
+        let (manifest, _) = load_manifest(&kv, meta.sealed.sequence)?;
+        let recovered = recover(&layout, &fs, &kv, meta, manifest, Mark::default()).and_then(|state| {
+            state.segments.iter().try_for_each(|segment| segment.segment().map(|_| ()))?;
+            Ok(state)
+        });
+        match recovered {
+            Ok(state) if state.sequence >= mark.sequence || tries >= READER_TRIES => {
+                if state.sequence < mark.sequence {
+                    return Err(missing(path, state.sequence, mark.sequence));
+                }
+                return build(layout, options, kv, fs, state, None);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn kv_options(options: &Options) -> KvOptions {
+    KvOptions { memory_bytes: options.kv_bytes(), threads: 2 }
+}
+
+fn named(error: Error, path: &Path) -> Error {
+    if error.kind() == ErrorKind::NotFound { not_a_store(path) } else { error }
+}
+
+fn not_a_store(path: &Path) -> Error {
+    Error::new(ErrorKind::NotFound, "there is no store here")
+        .at_path(path)
+        .advise("make one with `init`, or with `Options::create`")
+}
+
+fn missing(path: &Path, have: Sequence, want: Sequence) -> Error {
+    Error::new(ErrorKind::DataLoss, format!("acknowledged commits {} to {want} are missing from the log", have.next()))
+        .at_path(path)
+        .advise("restore the store from a backup")
+}
+
+/// Makes the folder where it may be made; says whether the key-value store is to be created.
+fn prepare_folder(layout: &Layout, fs: &dyn FileSystem, create: bool) -> Result<bool> {
+    if layout.exists() {
+        fs.create_folder(&layout.segments())?;
+        return Ok(false);
+    }
+    if !create {
+        return Err(not_a_store(&layout.root));
+    }
+    if layout.root.is_file() || (layout.root.is_dir() && !is_ours_to_make(layout, fs)?) {
+        return Err(Error::new(ErrorKind::AlreadyExists, "the folder is not empty, and holds no store")
+            .at_path(&layout.root)
+            .advise("name a folder that is empty or not there yet"));
+    }
+    fs.create_folder(&layout.root)?;
+    fs.create_folder(&layout.segments())?;
+    Ok(true)
+}
+
+/// Empty, or left by a creation that was killed.
+fn is_ours_to_make(layout: &Layout, fs: &dyn FileSystem) -> Result<bool> {
+    let begun = [layout.segments(), layout.database()];
+    Ok(fs.list(&layout.root)?.iter().all(|path| begun.contains(path)))
+}
+
+fn init(kv: &Kv, path: &Path, create: bool) -> Result<Meta> {
+    let mut used = false;
+    kv.scan(Family::Log, &[], None, &mut |_, _| {
+        used = true;
+        Ok(false)
+    })?;
+    if used || !create {
+        return Err(Error::new(ErrorKind::Corruption, "the store does not say its version").at_path(path));
+    }
+    let mut batch = KvBatch::default();
+    let meta = Meta::init(&mut batch)?;
+    kv.write(batch, true)?;
+    Ok(meta)
+}
+
+fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Mark> {
+    if !fs.exists(&layout.watermark())? {
+        return Ok(Mark::default());
+    }
+    let file = fs.open(&layout.watermark())?;
+    let mut bytes = vec![0; file.len().min(WATERMARK_BYTES) as usize];
+    file.read_at(0, &mut bytes)?;
+    let newest = decode_watermark(&bytes).map_err(|error| error.at_path(layout.watermark()))?;
+    Ok(newest.map(|(_, mark)| mark).unwrap_or_default())
+}
+
+fn records(kv: &Kv, family: Family) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut records = Vec::new();
+    kv.scan(family, &[], None, &mut |key, value| {
+        records.push((key.to_vec(), value.to_vec()));
+        Ok(true)
+    })?;
+    Ok(records)
+}
+
+fn load_manifest(kv: &Kv, sealed_through: Sequence) -> Result<(Manifest, Vec<Intent>)> {
+    let mut all = records(kv, Family::Manifest)?.into_iter().map(Ok);
+    let (mut manifest, intents) = Manifest::load(&mut all)?;
+    manifest.sealed_through = sealed_through;
+    Ok((manifest, intents))
+}
+
+/// Removes files of unfinished intents and of segments that the manifest has let go; what no intent ever named is moved
+/// aside, never deleted.
+fn finish_intents(
+    layout: &Layout,
+    fs: &dyn FileSystem,
+    kv: &Kv,
+    manifest: &Manifest,
+    intents: &[Intent],
+    next: u64,
+) -> Result<()> {
+    let known: HashSet<SegmentId> = manifest.segments.iter().map(|entry| entry.id).collect();
+    for path in fs.list(&layout.segments())? {
+        match id_of_file(&path) {
+            Some(id) if known.contains(&id) && path.ends_with(file_name(id)) => {}
+            Some(id) if id.0 < next && (path.ends_with(file_name(id)) || path.ends_with(temporary_name(id))) => {
+                fs.remove(&path)?
+            }
+            _ => quarantine(layout, fs, &path)?,
+        }
+    }
+    fs.sync_folder(&layout.segments())?;
+    if intents.is_empty() {
+        return Ok(());
+    }
+    let mut batch = KvBatch::default();
+    intents.iter().for_each(|intent| batch.delete(Family::Manifest, intent.key()));
+    kv.write(batch, true)
+}
+
+fn quarantine(layout: &Layout, fs: &dyn FileSystem, path: &Path) -> Result<()> {
+    let folder = layout.quarantine();
+    fs.create_folder(&folder)?;
+    let name = path.file_name().unwrap_or_default();
+    let mut aside = folder.join(name);
+    let mut round = 1;
+    while fs.exists(&aside)? {
+        let mut numbered = name.to_os_string();
+        numbered.push(format!(".{round}"));
+        aside = folder.join(numbered);
+        round += 1;
+    }
+    tracing::warn!(file = %path.display(), to = %aside.display(), "a file that no seal, compaction or bulk load wrote is moved aside");
+    fs.publish(path, &aside)
+}
+
+/// Rebuilds the state, and judges what came back of the log.
+fn recover(
+    layout: &Layout,
+    fs: &Arc<dyn FileSystem>,
+    kv: &Kv,
+    meta: Meta,
+    manifest: Manifest,
+    mark: Mark,
+) -> Result<State> {
+    let catalog = Arc::new(Catalog::load(&mut records(kv, Family::Catalog)?.into_iter().map(Ok))?);
+    let attributes = Arc::new(load_attributes(kv)?);
+    let folder = layout.segments();
+    let segments: Vec<Arc<SegmentRef>> = manifest
+        .segments
+        .iter()
+        .map(|entry| Arc::new(SegmentRef::new(fs, folder.clone(), Arc::clone(entry))))
+        .collect();
+    let sealed = meta.sealed;
+    let later = |sequence: &Sequence| *sequence > sealed.sequence;
+    let mut barriers: Vec<Sequence> =
+        manifest.tombstones.iter().map(|tombstone| tombstone.sequence).filter(later).collect();
+    barriers.extend(manifest.segments.iter().map(|entry| entry.sequences.0).filter(later));
+    barriers.sort_unstable();
+    barriers.dedup();
+    let queue = Queue {
+        pending: Vec::new(),
+        sequence: sealed.sequence,
+        hash: sealed.hash,
+        catalog: Arc::clone(&catalog),
+        attributes: Arc::clone(&attributes),
+        next_segment: meta.next_segment,
+        keys: HashMap::new(),
+        events: HashSet::new(),
+        key_count: None,
+    };
+    let mut state = State {
+        sequence: sealed.sequence,
+        hash: sealed.hash,
+        catalog,
+        attributes,
+        manifest: Arc::new(manifest),
+        segments: Arc::new(segments),
+        active: ChunkBuilder::new(),
+        frozen: Vec::new(),
+        barriers,
+        snapshots: Vec::new(),
+        queue,
+        closing: false,
+        seal_failure: None,
+    };
+    replay(layout, kv, &mut state)?;
+    if state.sequence < mark.sequence {
+        return Err(missing(&layout.root, state.sequence, mark.sequence));
+    }
+    if state.sequence == mark.sequence && mark.sequence > Sequence::ZERO && state.hash != mark.hash {
+        return Err(Error::new(
+            ErrorKind::DataLoss,
+            format!("commit {} is not the one that was acknowledged", mark.sequence),
+        )
+        .at_path(&layout.root)
+        .advise("restore the store from a backup"));
+    }
+    (state.queue.sequence, state.queue.hash) = (state.sequence, state.hash);
+    Ok(state)
+}
+
+fn load_attributes(kv: &Kv) -> Result<AttributeIndex> {
+    let mut index = AttributeIndex::default();
+    kv.scan(Family::Attributes, &[], None, &mut |_, value| {
+        match decode_record("a statement of the attribute history", value)? {
+            AttributeRecord::Assertion(assertion) => index.assert(&assertion),
+            AttributeRecord::Merge { from, into } => index.merge(from, into),
+        }
+        Ok(true)
+    })?;
+    Ok(index)
+}
+
+/// Brings the rows of the log back into memory.
+fn replay(layout: &Layout, kv: &Kv, state: &mut State) -> Result<()> {
+    kv.scan(Family::Log, &log_key(state.sequence.next()), None, &mut |key, value| {
+        let (commit, hash) = decode_commit(value).map_err(|error| error.at_path(&layout.root))?;
+        let expected = state.sequence.next();
+        if key != log_key(expected) || commit.sequence != expected || commit.previous_hash != state.hash {
+            return Err(Error::new(
+                ErrorKind::DataLoss,
+                format!("the log breaks at commit {expected}: the next one in it is {}", commit.sequence),
+            )
+            .at_path(&layout.root)
+            .advise("restore the store from a backup"));
+        }
+        if state.barriers.contains(&expected) {
+            state.freeze()?;
+        }
+        if !commit.times.is_empty() || !commit.logs.is_empty() {
+            state.active.append(expected, &commit.devices, &commit.times, &commit.columns, commit.logs)?;
+        }
+        (state.sequence, state.hash) = (expected, hash);
+        Ok(true)
+    })
+}
+
+fn build(
+    layout: Layout,
+    options: Options,
+    kv: Kv,
+    fs: Arc<dyn FileSystem>,
+    state: State,
+    lag: Option<Lag>,
+) -> Result<Core> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .thread_name(|place| format!("fleetlog-{place}"))
+        .build()
+        .map_err(|error| Error::new(ErrorKind::LimitExceeded, format!("starting threads: {error}")))?;
+    let lagging = lag.as_ref().is_some_and(|lag| lag.batches > 0);
+    let core = Core {
+        layout,
+        options,
+        kv,
+        fs,
+        pool,
+        read_only: lag.is_none(),
+        structure: Mutex::new(()),
+        log: Mutex::new(lag),
+        state: Mutex::new(state),
+        changed: Condvar::new(),
+        poisoned: AtomicBool::new(false),
+        lagging: AtomicBool::new(lagging),
+        counters: Counters::default(),
+    };
+    drop(lock(&core.state));
+    Ok(core)
+}

@@ -1,0 +1,71 @@
+//! How a store is run.
+
+use std::sync::Arc;
+
+use crate::time::{SharedClock, SystemClock, TimeRange};
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once the log is flushed to the disk: survives a crash and a power loss.
+    #[default]
+    Synced,
+    /// Before that: a crash of the machine may lose the newest writes, never one in the middle.
+    Buffered,
+}
+
+/// How a store is run. Nothing else steers it: no environment variable, no global state.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed;
+    /// writers wait when they pass half.
+    pub memory_bytes: usize,
+    /// Threads for queries and for sorting; 0 stands for all cores. One more does the background work.
+    pub threads: usize,
+    /// When `write` returns.
+    pub durability: Durability,
+    /// Where the present comes from.
+    pub clock: SharedClock,
+    /// Readings, events and log records outside are refused.
+    pub accepted_times: TimeRange,
+    /// Whether to create the store where there is none.
+    pub create: bool,
+    /// Whether seals are followed by compaction in the background.
+    pub compact_in_background: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 256 << 20,
+            threads: 0,
+            durability: Durability::Synced,
+            clock: Arc::new(SystemClock),
+            accepted_times: TimeRange::ALL,
+            create: true,
+            compact_in_background: true,
+        }
+    }
+}
+
+impl Options {
+    /// Unsealed rows past this are sealed.
+    pub(super) fn seal_bytes(&self) -> usize {
+        (self.memory_bytes / 4).max(1 << 20)
+    }
+
+    /// Writers wait while unsealed rows hold more than this.
+    pub(super) fn wait_bytes(&self) -> usize {
+        (self.memory_bytes / 2).max(2 << 20)
+    }
+
+    /// Chunks that only snapshots hold may be as large as this.
+    pub(super) fn pinned_bytes(&self) -> usize {
+        (self.memory_bytes / 2).max(2 << 20)
+    }
+
+    /// Memory of the key-value store.
+    pub(super) fn kv_bytes(&self) -> usize {
+        (self.memory_bytes / 8).clamp(4 << 20, 64 << 20)
+    }
+}

@@ -1,0 +1,169 @@
+//! Several segments written side by side: one per bucket, and one for all buckets beyond a limit.
+//!
+//! Guarantees: at most [`SegmentSet::FILES_MAX`] files, whatever the times are (wrong clocks reach from 1677 to 2262); each file's
+//! id was set aside by a durable intent before the file is created.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::catalog::{Intent, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{SegmentEntry, encode_record};
+use crate::io::FileSystem;
+use crate::kv::{Family, KvBatch};
+use crate::model::{DeviceHandle, DeviceRows, SegmentId, Sequence, StoredLog};
+use crate::segment::SegmentWriter;
+use crate::time::{BucketWidth, TimeBucket, Timestamp};
+
+use super::core::{Core, lock};
+use super::layout::put_next_segment;
+
+/// Ids set aside in the store's counter, with the intent that says so.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pub(super) intent: Intent,
+    next: u64,
+}
+
+impl Core {
+    /// Sets segment ids aside, durably.
+    pub(super) fn reserve(&self, count: u32, purpose: &str) -> Result<Reserved> {
+        self.check_writable()?;
+        let mut batch = KvBatch::default();
+        // The counter and the record go together, and in the order of the counter: the log's lock holds that order.
+        let _log = lock(&self.log);
+        let first = {
+            let mut state = lock(&self.state);
+            let first = state.queue.next_segment;
+            state.queue.next_segment += u64::from(count);
+            put_next_segment(&mut batch, state.queue.next_segment)?;
+            first
+        };
+        let intent = Intent { first: SegmentId(first), count, purpose: purpose.to_owned() };
+        batch.put(Family::Manifest, intent.key(), encode_record(&intent)?);
+        if let Err(error) = self.kv.write(batch, true) {
+            self.poison();
+            return Err(error);
+        }
+        Ok(Reserved { intent, next: first })
+    }
+
+    /// Writes segments' entries and forgets the intent, in one batch.
+    pub(super) fn register(entries: &[SegmentEntry], intent: &Intent, batch: &mut KvBatch) -> Result<()> {
+        for entry in entries {
+            let (key, value) = Manifest::segment_record(entry)?;
+            batch.put(Family::Manifest, key, value);
+        }
+        batch.delete(Family::Manifest, intent.key());
+        Ok(())
+    }
+
+    /// Forgets an intent whose files were removed.
+    pub(super) fn forget(&self, intent: &Intent) -> Result<()> {
+        let mut batch = KvBatch::default();
+        batch.delete(Family::Manifest, intent.key());
+        self.kv.write(batch, true)
+    }
+}
+
+impl Reserved {
+    /// The next of the ids.
+    pub(super) fn take(&mut self) -> Result<SegmentId> {
+        let id = self.next;
+        if id >= self.intent.first.0 + u64::from(self.intent.count) {
+            return Err(Error::new(ErrorKind::LimitExceeded, "more segments than were set aside"));
+        }
+        self.next += 1;
+        Ok(SegmentId(id))
+    }
+}
+
+/// Segments in the making.
+#[derive(Debug)]
+pub(super) struct SegmentSet {
+    fs: Arc<dyn FileSystem>,
+    folder: PathBuf,
+    width: BucketWidth,
+    sequences: (Sequence, Sequence),
+    writers: BTreeMap<i32, SegmentWriter>,
+    /// For the buckets beyond the limit.
+    sparse: Option<SegmentWriter>,
+    /// Buckets that may have a file of their own; all, up to the limit, where `None`.
+    own: Option<Vec<i32>>,
+}
+
+impl SegmentSet {
+    /// The most files of one set.
+    pub(super) const FILES_MAX: usize = 60;
+
+    /// An empty set. `sequences` of zero: the range is fixed later, by the manifest.
+    pub(super) fn new(core: &Core, width: BucketWidth, sequences: (Sequence, Sequence), own: Option<Vec<i32>>) -> Self {
+        let (fs, folder) = (Arc::clone(&core.fs), core.segments_folder());
+        Self { fs, folder, width, sequences, writers: BTreeMap::new(), sparse: None, own }
+    }
+
+    fn writer(&mut self, bucket: i32, ids: &mut Reserved) -> Result<&mut SegmentWriter> {
+        let may = match &self.own {
+            Some(own) => own.contains(&bucket),
+            None => self.writers.contains_key(&bucket) || self.writers.len() + 1 < Self::FILES_MAX,
+        };
+        let slot = if may { None } else { Some(&mut self.sparse) };
+        let mut create =
+            || SegmentWriter::create(Arc::clone(&self.fs), &self.folder, ids.take()?, self.width, self.sequences);
+        match slot {
+            Some(sparse) => match sparse {
+                Some(writer) => Ok(writer),
+                None => Ok(sparse.insert(create()?)),
+            },
+            None => match self.writers.entry(bucket) {
+                std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+                std::collections::btree_map::Entry::Vacant(entry) => Ok(entry.insert(create()?)),
+            },
+        }
+    }
+
+    /// Writes rows and log records of a device, split by bucket. Devices come rising; rows of one device once.
+    pub(super) fn write(
+        &mut self,
+        device: DeviceHandle,
+        rows: &DeviceRows,
+        logs: &[StoredLog],
+        ids: &mut Reserved,
+    ) -> Result<()> {
+        let mut rest = 0;
+        let mut logs = logs;
+        loop {
+            let row = rows.times.get(rest).copied();
+            let log = logs.first().map(|log| log.time);
+            let Some(first) = [row, log].into_iter().flatten().min() else { return Ok(()) };
+            let bucket = TimeBucket::containing(self.width, Timestamp::from_nanoseconds(first));
+            let range = bucket.range();
+            let inside = |time: i64| range.contains(Timestamp::from_nanoseconds(time));
+            let end = rest + rows.times[rest..].partition_point(|time| inside(*time));
+            let (now, later) = logs.split_at(logs.partition_point(|log| inside(log.time)));
+            let writer = self.writer(bucket.number, ids)?;
+            if end > rest {
+                writer.write_slice(device, bucket.number, &rows.part(rest..end))?;
+            }
+            if !now.is_empty() {
+                writer.write_logs(device, bucket.number, now)?;
+            }
+            (rest, logs) = (end, later);
+        }
+    }
+
+    /// Finishes all files; they are durable then, and not yet registered.
+    pub(super) fn finish(self) -> Result<Vec<SegmentEntry>> {
+        let mut entries = Vec::new();
+        for writer in self.writers.into_values().chain(self.sparse) {
+            entries.push(writer.finish()?);
+        }
+        Ok(entries)
+    }
+
+    /// Removes all files.
+    pub(super) fn abandon(self) -> Result<()> {
+        self.writers.into_values().chain(self.sparse).try_for_each(SegmentWriter::abandon)
+    }
+}

@@ -1,0 +1,223 @@
+//! One moment of a store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::catalog::{Catalog, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::decode_record;
+use crate::hot::Chunk;
+use crate::index::AttributeIndex;
+use crate::kv::Family;
+use crate::model::{DeviceHandle, DeviceRows, Event, EventKind, MetricHandle, Sequence, StoredLog};
+use crate::time::{TimeRange, Timestamp};
+
+use super::core::{Core, lock};
+use super::gather::{Source, gather_logs, gather_rows};
+use super::layout::{EventKey, EventRecord, time_bytes};
+use super::segment_ref::SegmentRef;
+
+/// What a snapshot pins.
+#[derive(Debug)]
+pub(super) struct SnapshotState {
+    core: Arc<Core>,
+    sequence: Sequence,
+    catalog: Arc<Catalog>,
+    attributes: Arc<AttributeIndex>,
+    manifest: Arc<Manifest>,
+    segments: Arc<Vec<Arc<SegmentRef>>>,
+    pub(super) chunks: Vec<Arc<Chunk>>,
+    pub(super) expired: AtomicBool,
+}
+
+/// One moment of a store: nothing that happens later changes what it shows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Snapshot(Arc<SnapshotState>);
+
+impl Snapshot {
+    pub(super) fn take(core: &Arc<Core>) -> Result<Self> {
+        let mut state = lock(&core.state);
+        state.freeze()?;
+        let snapshot = Arc::new(SnapshotState {
+            core: Arc::clone(core),
+            sequence: state.sequence,
+            catalog: Arc::clone(&state.catalog),
+            attributes: Arc::clone(&state.attributes),
+            manifest: Arc::clone(&state.manifest),
+            segments: Arc::clone(&state.segments),
+            chunks: state.frozen.clone(),
+            expired: AtomicBool::new(false),
+        });
+        state.snapshots.retain(|known| known.strong_count() > 0);
+        state.snapshots.push(Arc::downgrade(&snapshot));
+        Ok(Self(snapshot))
+    }
+
+    /// The last commit in it.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.0.sequence
+    }
+
+    /// Devices and metrics.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    /// Attribute history.
+    #[must_use]
+    pub fn attributes(&self) -> &AttributeIndex {
+        &self.0.attributes
+    }
+
+    /// Segments and tombstones.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// Segments, by id.
+    #[must_use]
+    pub fn segments(&self) -> &[Arc<SegmentRef>] {
+        &self.0.segments
+    }
+
+    /// Unsealed chunks, by sequence.
+    #[must_use]
+    pub fn chunks(&self) -> &[Arc<Chunk>] {
+        &self.0.chunks
+    }
+
+    /// Whether it still shows its moment: to be asked after reading chunks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SnapshotExpired`] once its memory was reclaimed.
+    pub fn check(&self) -> Result<()> {
+        if self.0.expired.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::SnapshotExpired, "its unsealed rows were needed as memory for new ones")
+                .advise("take a new snapshot, or give the store more memory"));
+        }
+        Ok(())
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let segments = self.0.segments.iter().map(|segment| Source::Segment(Arc::clone(segment)));
+        segments.chain(self.0.chunks.iter().map(|chunk| Source::Chunk(Arc::clone(chunk)))).collect()
+    }
+
+    /// The rows of a device in a range, with all metrics or some: everything that is stored of it, laid over each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a handle that is not a device's, [`ErrorKind::Corruption`], [`ErrorKind::SnapshotExpired`].
+    pub fn rows(&self, device: DeviceHandle, range: TimeRange, metrics: Option<&[MetricHandle]>) -> Result<DeviceRows> {
+        let rows = gather_rows(&self.sources(), self.handles(device)?, range, metrics, &self.0.manifest.tombstones)?;
+        self.check()?;
+        Ok(rows)
+    }
+
+    /// The log records of a device, by (time, order).
+    ///
+    /// # Errors
+    /// As [`Snapshot::rows`].
+    pub fn logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
+        let logs = gather_logs(&self.sources(), self.handles(device)?)?;
+        self.check()?;
+        Ok(logs)
+    }
+
+    fn handles(&self, device: DeviceHandle) -> Result<&[DeviceHandle]> {
+        let entry = self.0.catalog.device_entry(device);
+        entry
+            .map(|entry| entry.handles.as_slice())
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no device with the handle {device}")))
+    }
+
+    /// Visits events in a range (of one kind), by time, device, kind and labels, until `visit` says false.
+    ///
+    /// # Errors
+    /// What `visit` returns; [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn events(
+        &self,
+        range: TimeRange,
+        kind: Option<EventKind>,
+        visit: &mut dyn FnMut(&Event) -> Result<bool>,
+    ) -> Result<()> {
+        let from = time_bytes(range.from.nanoseconds());
+        let to = time_bytes(range.to.nanoseconds());
+        let to = (range.to != Timestamp::MAX).then_some(&to[..]);
+        // Events of one instant are put in order together: their keys sort by handle.
+        let mut instant: Vec<Event> = Vec::new();
+        let mut more = true;
+        self.0.core.kv.scan(Family::Events, &from, to, &mut |key, value| {
+            let key = EventKey::decode(key)?;
+            let record: EventRecord = decode_record("an event", value)?;
+            let shown =
+                record.sequence <= self.0.sequence && record.deleted.is_none_or(|deleted| deleted > self.0.sequence);
+            if !shown || kind.is_some_and(|kind| kind != key.kind) {
+                return Ok(true);
+            }
+            if instant.first().is_some_and(|first| first.time.nanoseconds() != key.time) {
+                more = flush_events(&mut instant, visit)?;
+            }
+            let device = self.0.catalog.device_entry(self.0.catalog.primary(key.device)).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Corruption,
+                    format!("an event of device {}, which is not in the catalogue", key.device),
+                )
+            })?;
+            let time = Timestamp::from_nanoseconds(key.time);
+            instant.push(Event { time, device: device.id.clone(), kind: key.kind, labels: record.labels });
+            Ok(more)
+        })?;
+        if more {
+            flush_events(&mut instant, visit)?;
+        }
+        Ok(())
+    }
+}
+
+fn flush_events(instant: &mut Vec<Event>, visit: &mut dyn FnMut(&Event) -> Result<bool>) -> Result<bool> {
+    instant.sort();
+    // Two ids of one device may both have told of one event.
+    instant.dedup();
+    for event in instant.drain(..) {
+        if !visit(&event)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl Core {
+    /// Ends the oldest snapshots while what only snapshots hold passes its share of the memory.
+    pub(super) fn expire_snapshots(&self) {
+        let state = lock(&self.state);
+        let mut live: Vec<Arc<SnapshotState>> = state.snapshots.iter().filter_map(std::sync::Weak::upgrade).collect();
+        live.retain(|snapshot| !snapshot.expired.load(Ordering::Acquire));
+        live.sort_by_key(|snapshot| snapshot.sequence);
+        let current = |chunk: &Arc<Chunk>| state.frozen.iter().any(|known| Arc::ptr_eq(known, chunk));
+        let pinned = |live: &[Arc<SnapshotState>]| {
+            let mut chunks: Vec<&Arc<Chunk>> =
+                live.iter().flat_map(|snapshot| &snapshot.chunks).filter(|chunk| !current(chunk)).collect();
+            chunks.sort_by_key(|chunk| Arc::as_ptr(chunk));
+            chunks.dedup_by(|a, b| Arc::ptr_eq(a, b));
+            chunks.iter().map(|chunk| chunk.memory_bytes()).sum::<usize>()
+        };
+        let mut first = 0;
+        while first < live.len() && pinned(&live[first..]) > self.options.pinned_bytes() {
+            let oldest = &live[first];
+            oldest.expired.store(true, Ordering::Release);
+            first += 1;
+            for chunk in &oldest.chunks {
+                let held =
+                    live[first..].iter().any(|snapshot| snapshot.chunks.iter().any(|other| Arc::ptr_eq(other, chunk)));
+                if !current(chunk) && !held {
+                    chunk.release();
+                }
+            }
+        }
+        drop(state);
+        drop(live);
+    }
+}
