@@ -1,0 +1,62 @@
+//! What an import ends with: counts, and the rejections that are kept.
+
+use std::ops::AddAssign;
+
+use crate::ingest::Rejection;
+
+/// Rejections of one file that are kept; more are counted only.
+pub(super) const REJECTIONS_KEPT_MAX: usize = 10_000;
+
+/// What became of the rows of a file (or of several, added up).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ImportCounts {
+    /// Rows read, whatever became of them.
+    pub rows_read: u64,
+    /// Rows (instants of a device, events, devices) that are in the store now because of this file.
+    pub stored: u64,
+    /// Samples: rows of a device and time that an earlier row of the file had; they won. Events: repeated ones.
+    pub overwritten: u64,
+    /// Rows that were moved by 1 ns or more, because the sequence column told them apart from others at their instant.
+    pub kept_apart: u64,
+    /// Rows that were refused, with line and reason.
+    pub rejected: u64,
+    /// Rows without any value, which store nothing.
+    pub empty: u64,
+    /// Devices import: devices whose attributes the store had already, all of them.
+    pub unchanged: u64,
+}
+
+impl AddAssign for ImportCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.rows_read += other.rows_read;
+        self.stored += other.stored;
+        self.overwritten += other.overwritten;
+        self.kept_apart += other.kept_apart;
+        self.rejected += other.rejected;
+        self.empty += other.empty;
+        self.unchanged += other.unchanged;
+    }
+}
+
+/// The rejections of a file so far.
+#[derive(Debug, Default)]
+pub(super) struct Rejections {
+    pub(super) count: u64,
+    kept: Vec<Rejection>,
+}
+
+impl Rejections {
+    pub(super) fn add(&mut self, rejection: Rejection) {
+        self.count += 1;
+        if self.kept.len() < REJECTIONS_KEPT_MAX {
+            self.kept.push(rejection);
+        }
+    }
+
+    /// Those that are kept, in the order of the file: records that were looked at ahead are refused ahead.
+    pub(super) fn in_order(mut self) -> Vec<Rejection> {
+        self.kept.sort_by_key(|rejection| rejection.row);
+        self.kept
+    }
+}

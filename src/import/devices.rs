@@ -1,0 +1,345 @@
+//! Devices and their attributes of one file into a store.
+//!
+//! The rule for numbers: every attribute is text (a firmware `2.4` and a site `007` stay what they are), but for the columns of
+//! [`NUMBER_COLUMNS`] and those that [`DevicesImport::number_columns`] names: they are numbers, and a value that is none refuses
+//! its row. An empty field states nothing.
+//!
+//! Guarantees: all of a file goes in, in one commit, or none of it. Without [`DevicesImport::from`] the past can not be
+//! re-labelled: what a device has already must be what the file says, or the file is refused as a whole. A file that
+//! contradicts itself is refused too.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::{Field, Number, Outcome, Record, RecordReader, Rejection, excerpt, parse_number};
+use crate::model::{AttributeName, AttributeValue, DeviceId, WriteBatch};
+use crate::store::{Progress, Snapshot, Store};
+use crate::time::{TimeRange, Timestamp};
+
+use super::counts::{ImportCounts, Rejections};
+use super::keep::keep;
+use super::options::{DevicesImport, check_marks};
+use super::plan::missing_column;
+use super::records::{TEXT_BYTES_MAX, name_field};
+
+/// Columns whose values are numbers, whatever the options say; small and capital letters are the same.
+pub const NUMBER_COLUMNS: [&str; 9] =
+    ["lat", "lon", "lng", "latitude", "longitude", "alt", "altitude", "elevation", "age"];
+
+/// What a file says of one device.
+#[derive(Debug)]
+pub(super) struct Stated {
+    pub(super) device: DeviceId,
+    /// The row that said it first.
+    row: u64,
+    /// Attribute (by place in the list of attributes) and value.
+    values: Vec<(usize, AttributeValue)>,
+}
+
+/// What a file says.
+#[derive(Debug)]
+pub(super) struct Statements {
+    attributes: Vec<AttributeName>,
+    pub(super) devices: Vec<Stated>,
+}
+
+/// What the store knows of an attribute of a device.
+pub(super) trait Known {
+    /// The newest value, whatever came before it.
+    fn newest(&self, device: &str, attribute: &str) -> Option<AttributeValue>;
+    /// Whether the newest statement about it is exactly this one.
+    fn is_stated(&self, device: &str, attribute: &str, value: &AttributeValue, range: TimeRange) -> bool;
+}
+
+impl Known for Snapshot {
+    fn newest(&self, device: &str, attribute: &str) -> Option<AttributeValue> {
+        let handle = self.catalog().device(device)?;
+        let spans = self.attributes().spans(handle, attribute, TimeRange::ALL);
+        spans.into_iter().rev().find_map(|span| span.value).map(|value| value.as_ref().clone())
+    }
+
+    fn is_stated(&self, device: &str, attribute: &str, value: &AttributeValue, range: TimeRange) -> bool {
+        let Some(handle) = self.catalog().device(device) else { return false };
+        let statements = self.attributes().assertions(handle);
+        let newest = statements.iter().rev().find(|statement| statement.attribute.as_str() == attribute);
+        newest.is_some_and(|newest| newest.range == range && newest.value.as_ref() == Some(value))
+    }
+}
+
+/// Imports the devices of one file and their attributes.
+///
+/// ```no_run
+/// use fleetlog::import::{DevicesImport, import_devices};
+/// use fleetlog::{Options, Store, Timestamp};
+///
+/// let store = Store::open("plant.fleet", Options::default())?;
+/// let mut options = DevicesImport::new("id");
+/// options.from = Some(Timestamp::parse("2025-06-01")?);
+/// import_devices(&store, "devices.csv", &options, None)?;
+/// # Ok::<(), fleetlog::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] where the file can not be used or contradicts itself; [`ErrorKind::AlreadyExists`] where it
+/// changes a value without saying from when; [`ErrorKind::LimitExceeded`] where it does not fit in memory; and what the store reports. Nothing was stored.
+pub fn import_devices(
+    store: &Store,
+    path: impl AsRef<Path>,
+    options: &DevicesImport,
+    progress: Option<&Progress>,
+) -> Result<ImportCounts> {
+    let path = path.as_ref();
+    check_marks(options.delimiter, options.decimal)?;
+    let work = || {
+        let mut reader = super::table::open(path, options.delimiter, progress)?;
+        let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
+        let limit_bytes = store.options().memory_bytes / 4;
+        let statements = collect(reader.as_mut(), options, limit_bytes, &mut counts, &mut rejections)?;
+        let batch = batch(&statements, options.from, &store.snapshot()?, &mut counts)?;
+        progress.map_or(Ok(()), Progress::check)?;
+        if !batch.is_empty() {
+            store.write(batch)?;
+        }
+        counts.rejected = rejections.count;
+        keep(store, path, rejections)?;
+        Ok(counts)
+    };
+    work().map_err(|error: Error| error.at_path(path))
+}
+
+/// Reads what a file says.
+pub(super) fn collect(
+    reader: &mut dyn RecordReader,
+    options: &DevicesImport,
+    limit_bytes: usize,
+    counts: &mut ImportCounts,
+    rejections: &mut Rejections,
+) -> Result<Statements> {
+    let mut columns = AttributeColumns::default();
+    let mut statements = Statements { attributes: Vec::new(), devices: Vec::new() };
+    let mut places: HashMap<DeviceId, usize> = HashMap::new();
+    let (mut record, mut device, mut bytes) = (Record::new(), String::new(), 0_usize);
+    loop {
+        let rejection = match reader.read(&mut record)? {
+            Outcome::End => break,
+            Outcome::Rejected(rejection) => Some(rejection),
+            Outcome::Record => {
+                columns.update(reader, options, &mut statements.attributes)?;
+                match read_row(&record, &columns, options, &mut device) {
+                    Err(reason) => Some(Rejection::new(record.line(), reason, record.first_bytes())),
+                    Ok((id, values)) => {
+                        bytes += 200 + values.iter().map(|(_, value)| 64 + value_bytes(value)).sum::<usize>();
+                        merge_row(&mut statements, &mut places, id, record.line(), values, counts)?;
+                        None
+                    }
+                }
+            }
+        };
+        counts.rows_read += 1;
+        if bytes > limit_bytes {
+            return Err(Error::new(ErrorKind::LimitExceeded, "the devices of the file do not fit the memory budget")
+                .at_row(record.line())
+                .advise("split the file, or give more memory"));
+        }
+        rejection.into_iter().for_each(|rejection| rejections.add(rejection));
+    }
+    if counts.rows_read == 0 {
+        return Err(Error::new(ErrorKind::InvalidInput, "the file holds no rows"));
+    }
+    columns.check_complete(reader, options)?;
+    Ok(statements)
+}
+
+fn value_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::Text(text) => text.len(),
+        AttributeValue::Number(_) => 8,
+    }
+}
+
+/// Which columns are attributes.
+#[derive(Debug, Default)]
+struct AttributeColumns {
+    device: Option<usize>,
+    /// Column, place of the attribute, and whether it is a number.
+    attributes: Vec<(usize, usize, bool)>,
+    looked_at: usize,
+}
+
+impl AttributeColumns {
+    fn update(
+        &mut self,
+        reader: &dyn RecordReader,
+        options: &DevicesImport,
+        attributes: &mut Vec<AttributeName>,
+    ) -> Result<()> {
+        let columns = reader.columns();
+        for (number, column) in columns.names().iter().enumerate().skip(self.looked_at) {
+            if *column == options.device_column && self.device.is_none() {
+                self.device = Some(number);
+                continue;
+            }
+            let name = match options.attributes.iter().find(|(wanted, _)| wanted == column) {
+                Some((_, name)) => name,
+                None if options.attributes.is_empty() => column,
+                None => continue,
+            };
+            let name = AttributeName::new(name)?;
+            if attributes.contains(&name) {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("two columns are the attribute '{name}'")));
+            }
+            let is_number = options.number_columns.contains(column)
+                || NUMBER_COLUMNS.iter().any(|known| column.eq_ignore_ascii_case(known));
+            self.attributes.push((number, attributes.len(), is_number));
+            attributes.push(name);
+        }
+        self.looked_at = columns.names().len();
+        Ok(())
+    }
+
+    fn check_complete(&self, reader: &dyn RecordReader, options: &DevicesImport) -> Result<()> {
+        let wanted = options
+            .attributes
+            .iter()
+            .map(|(column, _)| column)
+            .chain([&options.device_column])
+            .chain(&options.number_columns);
+        match wanted.into_iter().find(|column| reader.columns().find(column).is_none()) {
+            Some(column) => Err(missing_column(column, reader.columns())),
+            None => Ok(()),
+        }
+    }
+}
+
+type Row = (DeviceId, Vec<(usize, AttributeValue)>);
+
+fn read_row(
+    record: &Record,
+    columns: &AttributeColumns,
+    options: &DevicesImport,
+    device: &mut String,
+) -> std::result::Result<Row, String> {
+    name_field(columns.device.map_or(Field::Missing, |column| record.field(column)), "the device", device)?;
+    let id = DeviceId::new(&device).map_err(|error| error.message().to_owned())?;
+    let mut values = Vec::with_capacity(columns.attributes.len());
+    for (column, attribute, is_number) in &columns.attributes {
+        let field = record.field(*column);
+        let value = if *is_number { number(field, options.decimal)? } else { text(field)? };
+        values.extend(value.map(|value| (*attribute, value)));
+    }
+    Ok((id, values))
+}
+
+fn number(field: Field<'_>, decimal: u8) -> std::result::Result<Option<AttributeValue>, String> {
+    let value = match field {
+        Field::Missing => return Ok(None),
+        Field::Open(text) | Field::Text(text) if crate::ingest::is_missing_word(text) => return Ok(None),
+        Field::Open(text) | Field::Text(text) => match parse_number(text, decimal) {
+            Some(Number::Integer(value)) => value as f64,
+            Some(Number::Float(value)) => value,
+            Some(Number::Boolean(_)) | None => return Err(format!("{} is not a number", excerpt(text))),
+        },
+        Field::Integer(value) => value as f64,
+        Field::Float(value) => value,
+        Field::Boolean(_) | Field::List => return Err("a number is expected".to_owned()),
+    };
+    if value.is_finite() { Ok(Some(AttributeValue::Number(value))) } else { Err(format!("{value} is no attribute")) }
+}
+
+/// A field as text, `None` where it is empty.
+pub(super) fn text(field: Field<'_>) -> std::result::Result<Option<AttributeValue>, String> {
+    let text = match field {
+        Field::Missing => return Ok(None),
+        Field::Open(text) | Field::Text(text) => text.trim().to_owned(),
+        Field::Boolean(value) => value.to_string(),
+        Field::Integer(value) => value.to_string(),
+        Field::Float(value) => value.to_string(),
+        Field::List => return Err("a list can not be stored".to_owned()),
+    };
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(format!("a text of {} bytes, more than {TEXT_BYTES_MAX}", text.len()));
+    }
+    Ok((!text.is_empty()).then_some(AttributeValue::Text(text)))
+}
+
+/// Adds what a row says; a device may have several rows, as long as they agree.
+fn merge_row(
+    statements: &mut Statements,
+    places: &mut HashMap<DeviceId, usize>,
+    device: DeviceId,
+    row: u64,
+    values: Vec<(usize, AttributeValue)>,
+    counts: &mut ImportCounts,
+) -> Result<()> {
+    if values.is_empty() {
+        counts.empty += 1;
+        return Ok(());
+    }
+    let Some(place) = places.get(&device) else {
+        places.insert(device.clone(), statements.devices.len());
+        statements.devices.push(Stated { device, row, values });
+        return Ok(());
+    };
+    counts.overwritten += 1;
+    let stated = &mut statements.devices[*place];
+    for (attribute, value) in values {
+        match stated.values.iter().find(|(other, _)| *other == attribute) {
+            Some((_, first)) if *first == value => {}
+            Some((_, first)) => {
+                let name = &statements.attributes[attribute];
+                let message = format!("the file says that {name} is '{first}' (row {}) and '{value}'", stated.row);
+                return Err(Error::new(ErrorKind::InvalidInput, message)
+                    .at_row(row)
+                    .for_device(device.as_str())
+                    .advise("import one file for each time, with --from"));
+            }
+            None => stated.values.push((attribute, value)),
+        }
+    }
+    Ok(())
+}
+
+/// The statements that are new to the store.
+pub(super) fn batch(
+    statements: &Statements,
+    from: Option<Timestamp>,
+    known: &dyn Known,
+    counts: &mut ImportCounts,
+) -> Result<WriteBatch> {
+    let mut batch = WriteBatch::new();
+    for stated in &statements.devices {
+        let device = stated.device.as_str();
+        let mut is_new = false;
+        for (attribute, value) in &stated.values {
+            let attribute = statements.attributes[*attribute].as_str();
+            if let Some(from) = from {
+                if known.is_stated(device, attribute, value, TimeRange::new(from, Timestamp::MAX)) {
+                    continue;
+                }
+                batch.attribute(device, attribute, value.clone()).from(from);
+            } else {
+                match known.newest(device, attribute) {
+                    Some(newest) if newest == *value || newest.to_text() == value.to_text() => continue,
+                    Some(newest) => return Err(changed(stated, attribute, &newest, value)),
+                    None => batch.attribute(device, attribute, value.clone()),
+                };
+            }
+            is_new = true;
+        }
+        if is_new {
+            counts.stored += 1;
+        } else {
+            counts.unchanged += 1;
+        }
+    }
+    batch.check()?;
+    Ok(batch)
+}
+
+fn changed(stated: &Stated, attribute: &str, newest: &AttributeValue, value: &AttributeValue) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("{attribute} is '{newest}' in the store and '{value}' in the file"))
+        .at_row(stated.row)
+        .for_device(stated.device.as_str())
+        .advise("say from when on the file holds, with --from, so that the past keeps its label")
+}

@@ -1,0 +1,205 @@
+//! Imports of devices and events, up to the batch that is written.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+
+use crate::error::{ErrorKind, Result};
+use crate::ingest::Rejection;
+use crate::model::{AttributeValue, Event, EventKind, WriteBatch};
+use crate::time::{TimeRange, Timestamp};
+
+use super::counts::{ImportCounts, Rejections};
+use super::devices::{Known, batch, collect};
+use super::events::Limits;
+use super::testing::{data, file};
+use super::{DevicesImport, EventsImport, KindSource};
+
+/// A store that knows some values for all time.
+#[derive(Default)]
+struct Values(BTreeMap<(String, String), AttributeValue>);
+
+impl Values {
+    fn of(batch: &WriteBatch) -> Self {
+        let entry = |statement: &crate::model::BatchAttribute| {
+            let device = batch.devices[statement.device as usize].as_str().to_owned();
+            Some(((device, statement.attribute.as_str().to_owned()), statement.value.clone()?))
+        };
+        Self(batch.attributes.iter().filter_map(entry).collect())
+    }
+}
+
+impl Known for Values {
+    fn newest(&self, device: &str, attribute: &str) -> Option<AttributeValue> {
+        self.0.get(&(device.to_owned(), attribute.to_owned())).cloned()
+    }
+
+    fn is_stated(&self, _: &str, _: &str, _: &AttributeValue, _: TimeRange) -> bool {
+        false
+    }
+}
+
+fn devices(path: &Path, options: &DevicesImport, known: &Values) -> Result<(WriteBatch, ImportCounts, Vec<Rejection>)> {
+    let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
+    let mut reader = super::table::open(path, options.delimiter, None)?;
+    let statements = collect(reader.as_mut(), options, 1 << 20, &mut counts, &mut rejections)?;
+    let batch = batch(&statements, options.from, known, &mut counts)?;
+    counts.rejected = rejections.count;
+    Ok((batch, counts, rejections.in_order()))
+}
+
+fn events(path: &Path, options: &EventsImport) -> Result<(BTreeSet<Event>, ImportCounts, Vec<Rejection>)> {
+    let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
+    let mut reader = super::table::open(path, options.delimiter, None)?;
+    let limits = Limits { memory_bytes: 64 << 20, accepted_times: TimeRange::ALL };
+    let events = super::events::collect(reader.as_mut(), options, limits, &mut counts, &mut rejections)?;
+    Ok((events, counts, rejections.in_order()))
+}
+
+#[test]
+fn everything_is_text_but_what_is_known_to_be_a_number() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let content =
+        "id,firmware,Lat,age,site,load\nd1,2.4,45.5,18,007,1.5\nd2,2.40,,NA,,x\nd3,2.4,north,1,1,2\n,1,1,1,1,1\n";
+    let path = file(folder.path(), "devices.csv", content);
+    let mut options = DevicesImport::new("id");
+    let (batch, counts, rejections) = devices(&path, &options, &Values::default()).expect("a good file");
+    let known = Values::of(&batch);
+    let value = |device: &str, attribute: &str| known.newest(device, attribute);
+    assert_eq!(value("d1", "firmware"), Some("2.4".into()));
+    assert_eq!(value("d2", "firmware"), Some("2.40".into()));
+    assert_eq!(value("d1", "Lat"), Some(45.5.into()));
+    assert_eq!(value("d1", "age"), Some(18.0.into()));
+    assert_eq!(value("d1", "site"), Some("007".into()));
+    assert_eq!(value("d1", "load"), Some("1.5".into()));
+    assert_eq!((value("d2", "Lat"), value("d2", "site")), (None, None));
+    assert_eq!((counts.rows_read, counts.stored, counts.rejected), (4, 2, 2));
+    assert_eq!(rejections.iter().map(|rejection| rejection.row).collect::<Vec<_>>(), [4, 5]);
+
+    options.number_columns = vec!["load".into()];
+    options.attributes = vec![("load".into(), "load_kw".into())];
+    let (batch, counts, _) = devices(&path, &options, &Values::default()).expect("a good file");
+    assert_eq!(Values::of(&batch).newest("d1", "load_kw"), Some(1.5.into()));
+    assert_eq!((batch.attributes.len(), counts.rejected), (2, 2));
+}
+
+#[test]
+fn a_changed_value_needs_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let may = file(folder.path(), "may.csv", "id,firmware\nd1,1.0\nd2,1.0\n");
+    let june = file(folder.path(), "june.csv", "id,firmware,region\nd1,1.0,north\nd2,2.0,south\n");
+    let mut options = DevicesImport::new("id");
+    let (first, ..) = devices(&may, &options, &Values::default()).expect("a good file");
+    assert!(first.attributes.iter().all(|statement| statement.range == TimeRange::ALL));
+    let known = Values::of(&first);
+
+    let (again, counts, _) = devices(&may, &options, &known).expect("the same file");
+    assert!(again.is_empty());
+    assert_eq!((counts.stored, counts.unchanged), (0, 2));
+
+    let error = devices(&june, &options, &known).expect_err("a changed value");
+    assert_eq!((error.kind(), error.device(), error.row()), (ErrorKind::AlreadyExists, Some("d2"), Some(3)));
+
+    let from = Timestamp::parse("2025-06-01").expect("a date");
+    options.from = Some(from);
+    let (changed, counts, _) = devices(&june, &options, &known).expect("a time is named");
+    assert_eq!((changed.attributes.len(), counts.stored), (4, 2));
+    assert!(changed.attributes.iter().all(|statement| statement.range == TimeRange::new(from, Timestamp::MAX)));
+}
+
+#[test]
+fn a_file_that_contradicts_itself_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(folder.path(), "twice.csv", "id,model\nd1,A\nd1,A\nd1,B\n");
+    let error = devices(&path, &DevicesImport::new("id"), &Values::default()).expect_err("two models");
+    assert!(error.to_string().contains("'A' (row 2) and 'B'"), "{error}");
+    for (content, words) in
+        [("id,model\n", "no rows"), ("serial,model\nx,y\n", "no column 'id'"), ("id,a,a\n1,2,3\n", "two columns")]
+    {
+        let error = devices(&file(folder.path(), "bad.csv", content), &DevicesImport::new("id"), &Values::default())
+            .expect_err(words);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn events_have_kinds_and_labels_and_are_stored_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let content = "{\"d\":\"a\",\"at\":\"2025-01-01\",\"what\":\"Failure\",\"part\":\"pump\"}\n\
+                   {\"d\":\"a\",\"at\":\"2025-01-01\",\"what\":\"failure\",\"part\":\"fan\"}\n\
+                   {\"d\":\"a\",\"at\":\"2025-01-01T00:00:00Z\",\"what\":\"broken\",\"part\":\"pump\"}\n\
+                   {\"d\":\"b\",\"at\":\"2025-01-02\",\"what\":\"visit\",\"part\":3}\n\
+                   {\"d\":\"b\",\"at\":\"2025-01-02\",\"what\":\"nonsense\"}\n{\"at\":\"2025-01-02\",\"what\":\"failure\"}\n";
+    let path = file(folder.path(), "events.jsonl", content);
+    let meanings = vec![("broken".to_owned(), EventKind::Failure), ("visit".to_owned(), EventKind::Maintenance)];
+    let mut options = EventsImport::new("d", "at", KindSource::Column { column: "what".into(), meanings });
+    options.labels = vec![("part".into(), "component".into())];
+    let (found, counts, rejections) = events(&path, &options).expect("a good file");
+    let shown: Vec<String> =
+        found.iter().map(|event| format!("{} {} {:?}", event.device, event.kind, event.labels)).collect();
+    assert_eq!(
+        shown,
+        [
+            "a failure {\"component\": \"fan\"}",
+            "a failure {\"component\": \"pump\"}",
+            "b maintenance {\"component\": \"3\"}"
+        ]
+    );
+    assert_eq!((counts.rows_read, counts.overwritten), (6, 1));
+    assert_eq!(rejections.iter().map(|rejection| rejection.row).collect::<Vec<_>>(), [5, 6]);
+}
+
+#[test]
+fn azure_events_and_machines_are_what_the_files_say() {
+    for (name, label, kind) in [
+        ("PdM_failures.csv", "failure", EventKind::Failure),
+        ("PdM_errors.csv", "errorID", EventKind::Error),
+        ("PdM_maint.csv", "comp", EventKind::Maintenance),
+    ] {
+        let Some(path) = data(&format!("azure-pdm/{name}")) else { return };
+        let mut reader = csv::Reader::from_path(&path).expect("a file");
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+        let distinct: HashSet<Vec<String>> = rows.iter().map(|row| row.iter().map(str::to_owned).collect()).collect();
+        let mut options = EventsImport::new("machineID", "datetime", KindSource::Fixed(kind));
+        options.labels = vec![(label.to_owned(), label.to_owned())];
+        let (found, counts, _) = events(&path, &options).expect("a good file");
+        assert_eq!((found.len(), counts.rows_read), (distinct.len(), rows.len() as u64), "{name}");
+        assert_eq!(counts.overwritten, (rows.len() - distinct.len()) as u64, "{name}");
+    }
+    let Some(path) = data("azure-pdm/PdM_machines.csv") else { return };
+    let (batch, counts, _) = devices(&path, &DevicesImport::new("machineID"), &Values::default()).expect("a good file");
+    assert_eq!((counts.stored, batch.attributes.len()), (100, 200));
+    assert_eq!(Values::of(&batch).newest("1", "model"), Some("model3".into()));
+    assert_eq!(Values::of(&batch).newest("1", "age"), Some(18.0.into()));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_gives_the_same_events_as_text() {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampSecondArray};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let columns: [(&str, ArrayRef); 3] = [
+        ("d", Arc::new(Int64Array::from(vec![1, 2, 2]))),
+        ("at", Arc::new(TimestampSecondArray::from(vec![Some(1_706_029_980), Some(0), None]))),
+        ("part", Arc::new(StringArray::from(vec![Some("pump"), None, Some("x")]))),
+    ];
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, array)| (*name, Arc::clone(array), true)))
+            .expect("columns of one length");
+    let path = folder.path().join("events.parquet");
+    let file = std::fs::File::create(&path).expect("a file");
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("written");
+    let mut options = EventsImport::new("d", "at", KindSource::Fixed(EventKind::Stage));
+    options.labels = vec![("part".into(), "part".into())];
+    options.times.zone = Some("Europe/Paris".into());
+    let (found, _, rejections) = events(&path, &options).expect("a good file");
+    let shown: Vec<String> =
+        found.iter().map(|event| format!("{} {} {:?}", event.time, event.device, event.labels)).collect();
+    // Times without an offset are of the input zone.
+    assert_eq!(shown, ["1969-12-31T23:00:00Z 2 {}", "2024-01-23T16:13:00Z 1 {\"part\": \"pump\"}"]);
+    assert_eq!(rejections.len(), 1);
+}
