@@ -1,0 +1,168 @@
+//! From merged parts to the rows of an answer: finish, fill, order, limit.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Cell, Table, TableColumn};
+use crate::time::{Timestamp, Window};
+
+use super::aggregate::Aggregate;
+use super::cohort::GroupKey;
+use super::partial::Partial;
+use super::query::Fill;
+use super::run::{Groups, Prepared};
+
+/// The most windows that filling may make of one group.
+const WINDOWS_MAX: usize = 10_000_000;
+
+/// Makes the table of a query; `span` is what is stored of its range, which filling reaches over.
+pub(super) fn table(prepared: &Prepared<'_>, groups: Groups, span: Option<(i64, i64)>) -> Result<Table> {
+    let query = prepared.query;
+    let mut columns: Vec<TableColumn> =
+        query.by.iter().map(|name| TableColumn { name: name.clone(), unit: None }).collect();
+    if query.every.is_some() {
+        columns.push(TableColumn { name: "window".to_owned(), unit: None });
+    }
+    for (place, metric) in query.metrics.iter().enumerate() {
+        for aggregate in &query.aggregates {
+            let unit = if keeps_unit(*aggregate) { prepared.unit(place) } else { None };
+            columns.push(TableColumn { name: format!("{}_{aggregate}", metric.text()), unit });
+        }
+    }
+    let mut rows = Vec::new();
+    for (key, windows) in groups {
+        let finished: BTreeMap<Timestamp, Vec<Cell>> = windows
+            .into_iter()
+            .filter(|(_, parts)| !parts.iter().all(Partial::is_empty))
+            .map(|(window, parts)| (window, finish(prepared, parts)))
+            .collect();
+        let finished = match (query.every, span) {
+            (Some(every), Some(span)) if query.fill != Fill::None => fill(finished, every, span, query.fill)?,
+            _ => finished,
+        };
+        for (window, cells) in finished {
+            rows.push(row(&key, query.every.map(|_| window), cells));
+        }
+    }
+    if let Some((name, falling)) = &query.order {
+        let place = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
+            let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            Error::new(ErrorKind::InvalidInput, format!("the answer has no column '{name}'"))
+                .advise(format!("use {}", known.join(", ")))
+        })?;
+        rows.sort_by(|a, b| {
+            let missing = (a[place] == Cell::Null).cmp(&(b[place] == Cell::Null));
+            let order = compare(&a[place], &b[place]);
+            missing.then(if *falling { order.reverse() } else { order })
+        });
+    }
+    rows.truncate(query.limit.unwrap_or(usize::MAX));
+    let mut table = Table::new(columns);
+    rows.into_iter().try_for_each(|row| table.push(row))?;
+    Ok(table)
+}
+
+fn keeps_unit(aggregate: Aggregate) -> bool {
+    !matches!(
+        aggregate,
+        Aggregate::Count
+            | Aggregate::CountNan
+            | Aggregate::Variance
+            | Aggregate::Histogram
+            | Aggregate::Rate
+            | Aggregate::Slope
+    )
+}
+
+fn finish(prepared: &Prepared<'_>, parts: Vec<Partial>) -> Vec<Cell> {
+    let finished = parts.into_iter().enumerate().flat_map(|(place, mut part)| {
+        let metric_type = prepared.metric_type(place);
+        let aggregates = prepared.query.aggregates.iter();
+        aggregates.map(|aggregate| part.finish(*aggregate, metric_type)).collect::<Vec<Cell>>()
+    });
+    finished.collect()
+}
+
+fn row(key: &Arc<GroupKey>, window: Option<Timestamp>, cells: Vec<Cell>) -> Vec<Cell> {
+    let group = key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) });
+    group.chain(window.map(Cell::Time)).chain(cells).collect()
+}
+
+/// The order of two cells of one column.
+fn compare(a: &Cell, b: &Cell) -> Ordering {
+    let number = |cell: &Cell| match cell {
+        Cell::Float(value) => Some(*value),
+        Cell::Integer(value) => Some(*value as f64),
+        Cell::Boolean(value) => Some(f64::from(u8::from(*value))),
+        _ => None,
+    };
+    match (a, b) {
+        (Cell::Integer(a), Cell::Integer(b)) => a.cmp(b),
+        (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
+        (Cell::Time(a), Cell::Time(b)) => a.cmp(b),
+        (a, b) => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        },
+    }
+}
+
+fn fill(
+    known: BTreeMap<Timestamp, Vec<Cell>>,
+    every: Window,
+    span: (i64, i64),
+    how: Fill,
+) -> Result<BTreeMap<Timestamp, Vec<Cell>>> {
+    let Some(width) = known.values().next().map(Vec::len) else { return Ok(known) };
+    let last = Timestamp::from_nanoseconds(span.1);
+    let mut filled: BTreeMap<Timestamp, Vec<Cell>> = BTreeMap::new();
+    let mut window = every.start_of(Timestamp::from_nanoseconds(span.0));
+    let mut before: Option<(Timestamp, Vec<Cell>)> = None;
+    let mut windows = 0;
+    while window <= last {
+        windows += 1;
+        if windows > WINDOWS_MAX {
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("filling makes more than {WINDOWS_MAX} windows"))
+                .advise("ask for longer windows, or for a shorter time"));
+        }
+        let cells = match known.get(&window) {
+            Some(cells) => {
+                before = Some((window, cells.clone()));
+                cells.clone()
+            }
+            None => {
+                let after = known.range(window..).next();
+                match (how, &before, after) {
+                    (Fill::Previous, Some((_, cells)), _) => cells.clone(),
+                    (Fill::Linear, Some((from, left)), Some((to, right))) => {
+                        let part = (window.nanoseconds() - from.nanoseconds()) as f64
+                            / (to.nanoseconds() - from.nanoseconds()) as f64;
+                        left.iter().zip(right).map(|(left, right)| between(left, right, part)).collect()
+                    }
+                    _ => vec![Cell::Null; width],
+                }
+            }
+        };
+        filled.insert(window, cells);
+        let next = every.end_of(window);
+        if next <= window {
+            break;
+        }
+        window = next;
+    }
+    Ok(filled)
+}
+
+fn between(left: &Cell, right: &Cell, part: f64) -> Cell {
+    let number = |cell: &Cell| match cell {
+        Cell::Float(value) => Some(*value),
+        Cell::Integer(value) => Some(*value as f64),
+        _ => None,
+    };
+    match (number(left), number(right)) {
+        (Some(left), Some(right)) => Cell::Float(left + (right - left) * part),
+        _ => Cell::Null,
+    }
+}

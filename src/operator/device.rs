@@ -1,0 +1,138 @@
+//! One device on one page.
+
+use crate::error::Result;
+use crate::model::{Cell, Table};
+use crate::scan::ScanCounters;
+use crate::store::{Progress, Snapshot, Store};
+use crate::time::{SECOND_NS, TimeRange, Timestamp};
+
+use super::distribution::Distribution;
+use super::gaps::{Gaps, all_metrics, columns, visit_times};
+use super::latest::LatestRequest;
+use super::query::attribute;
+use super::samples::device;
+
+/// The attribute that says where a device is in its life.
+const STAGE: &str = "stage";
+/// A gap is longer than so many of the device's usual intervals.
+const GAP_INTERVALS: f64 = 5.0;
+
+/// What a store knows of one device, part by part.
+#[derive(Debug, Clone)]
+pub struct DevicePage {
+    /// `what`, `value`: id, other ids, samples, first and last sample, the usual interval, log records, stage.
+    pub summary: Table,
+    /// Attributes and their history: `attribute`, `value`, `from`, `to`; an open end is empty.
+    pub attributes: Table,
+    /// Events, oldest first: `time`, `kind`, `labels` (`label=value`, with blanks between).
+    pub events: Table,
+    /// The last value of every metric: `device`, `metric`, `time`, `value`, `unit`.
+    pub latest: Table,
+    /// Gaps longer than five of its usual intervals: `device`, `count`, `total_s`, `longest_s`, `longest_from`.
+    pub gaps: Table,
+    /// Log records by severity: `severity`, `count`.
+    pub logs: Table,
+}
+
+impl Store {
+    /// Puts together what is known of a device.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for an unknown device, [`crate::ErrorKind::Corruption`], [`crate::ErrorKind::Cancelled`].
+    pub fn device_page(&self, snapshot: &Snapshot, id: &str, progress: Option<&Progress>) -> Result<DevicePage> {
+        let entry = device(snapshot, id)?;
+        let counters = ScanCounters::default();
+        let scan = all_metrics(snapshot, TimeRange::ALL, &counters)?;
+        let mut intervals = Distribution::default();
+        let (mut first, mut last, mut samples) = (None, None, 0_i64);
+        visit_times(&scan, entry, &mut |times| {
+            for time in times {
+                first.get_or_insert(*time);
+                if let Some(before) = last.replace(*time) {
+                    intervals.extend(std::iter::once((i128::from(*time) - i128::from(before)) as f64));
+                }
+            }
+            samples += times.len() as i64;
+        })?;
+        let interval_ns = intervals.quantile(0.5);
+        let mut gaps = Table::new(columns());
+        if let Some(interval_ns) = interval_ns {
+            progress.map_or(Ok(()), Progress::check)?;
+            let mut found = Gaps::default();
+            let longer_than_ns = (interval_ns * GAP_INTERVALS) as i64;
+            visit_times(&scan, entry, &mut |times| found.add(times, longer_than_ns))?;
+            gaps.push(found.row(entry.id.to_string()))?;
+        }
+        let mut logs = Table::with_names(&["severity", "count"]);
+        let records = snapshot.logs(entry.handle)?;
+        for severity in crate::model::Severity::ALL {
+            let count = records.iter().filter(|record| record.severity == severity).count();
+            if count > 0 {
+                logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count as i64)])?;
+            }
+        }
+        let (latest, _) = self.latest(
+            snapshot,
+            &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())),
+            progress,
+        )?;
+        let mut summary = Table::with_names(&["what", "value"]);
+        let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.to_owned()), value]);
+        let time = |time: Option<i64>| time.map_or(Cell::Null, |time| Cell::Time(Timestamp::from_nanoseconds(time)));
+        say("device", Cell::Text(entry.id.to_string()))?;
+        if !entry.aliases.is_empty() {
+            let others: Vec<&str> = entry.aliases.iter().map(|alias| alias.as_str()).collect();
+            say("other ids", Cell::Text(others.join(", ")))?;
+        }
+        let stage = last
+            .and_then(|last| snapshot.attributes().value_at(entry.handle, STAGE, Timestamp::from_nanoseconds(last)));
+        say("stage", stage.map_or(Cell::Null, |stage| Cell::Text(stage.to_text())))?;
+        say("samples", Cell::Integer(samples))?;
+        say("first_sample", time(first))?;
+        say("last_sample", time(last))?;
+        say("usual_interval_s", interval_ns.map_or(Cell::Null, |interval| Cell::Float(interval / SECOND_NS as f64)))?;
+        say("log_records", Cell::Integer(records.len() as i64))?;
+        Ok(DevicePage {
+            summary,
+            attributes: attribute_history(snapshot, id)?,
+            events: events(snapshot, entry.id.as_str())?,
+            latest,
+            gaps,
+            logs,
+        })
+    }
+}
+
+/// The attributes of a device and their history: `attribute`, `value`, `from`, `to`; an open end is empty.
+///
+/// # Errors
+/// [`crate::ErrorKind::NotFound`] for an unknown device.
+pub fn attribute_history(snapshot: &Snapshot, id: &str) -> Result<Table> {
+    let entry = device(snapshot, id)?;
+    let mut table = Table::with_names(&["attribute", "value", "from", "to"]);
+    let end = |at: Timestamp, open: Timestamp| if at == open { Cell::Null } else { Cell::Time(at) };
+    for name in snapshot.attributes().attributes() {
+        for span in snapshot.attributes().spans(entry.handle, name.as_str(), TimeRange::ALL) {
+            let Some(value) = span.value else { continue };
+            let (from, to) = (end(span.range.from, Timestamp::MIN), end(span.range.to, Timestamp::MAX));
+            table.push(vec![Cell::Text(name.to_string()), Cell::Text(value.to_text()), from, to])?;
+        }
+    }
+    Ok(table)
+}
+
+fn events(snapshot: &Snapshot, id: &str) -> Result<Table> {
+    let mut table = Table::with_names(&["time", "kind", "labels"]);
+    snapshot.events(TimeRange::ALL, None, &mut |event| {
+        if event.device.as_str() == id {
+            let labels: Vec<String> = event.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            table.push(vec![
+                Cell::Time(event.time),
+                Cell::Text(event.kind.as_str().to_owned()),
+                Cell::Text(labels.join(" ")),
+            ])?;
+        }
+        Ok(true)
+    })?;
+    Ok(table)
+}

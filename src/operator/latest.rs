@@ -1,0 +1,161 @@
+//! The last value of every metric of each device.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::catalog::DeviceEntry;
+use crate::error::Result;
+use crate::model::{Cell, MetricDefinition, MetricHandle, MetricType, Presence, Table, Values};
+use crate::scan::{Piece, Scan, ScanCounters};
+use crate::store::{Progress, Snapshot, Store};
+use crate::time::{TimeRange, Timestamp};
+
+use super::cohort;
+use super::explain::Explain;
+use super::fleet::by_device;
+use super::query::AttributeFilter;
+use super::run::metric;
+
+/// Which last values: of the whole fleet and every metric, until it is narrowed.
+#[derive(Debug, Clone)]
+pub struct LatestRequest {
+    metrics: Vec<String>,
+    attributes: Vec<AttributeFilter>,
+    range: TimeRange,
+}
+
+impl Default for LatestRequest {
+    fn default() -> Self {
+        Self { metrics: Vec::new(), attributes: Vec::new(), range: TimeRange::ALL }
+    }
+}
+
+impl LatestRequest {
+    /// Only these metrics.
+    #[must_use]
+    pub fn metrics<M: Into<String>>(mut self, metrics: impl IntoIterator<Item = M>) -> Self {
+        self.metrics = metrics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only devices that have an attribute (at some moment of the range); repeats as AND.
+    #[must_use]
+    pub fn filter(mut self, filter: AttributeFilter) -> Self {
+        self.attributes.push(filter);
+        self
+    }
+
+    /// Only samples from an instant (in) to another (out): the state of the fleet as it was then.
+    #[must_use]
+    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
+        self.range = TimeRange::new(from, to);
+        self
+    }
+}
+
+impl Store {
+    /// The last value of every metric of each device: `device`, `metric`, `time`, `value`, `unit`; by device, then metric.
+    /// NaN is skipped, as in the aggregate `last`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for an unknown metric or attribute, [`crate::ErrorKind::Corruption`],
+    /// [`crate::ErrorKind::Cancelled`], [`crate::ErrorKind::SnapshotExpired`].
+    pub fn latest(
+        &self,
+        snapshot: &Snapshot,
+        request: &LatestRequest,
+        progress: Option<&Progress>,
+    ) -> Result<(Table, Explain)> {
+        let started = Instant::now();
+        let metrics: Vec<MetricDefinition> = if request.metrics.is_empty() {
+            snapshot.catalog().metrics().to_vec()
+        } else {
+            request.metrics.iter().map(|name| metric(snapshot, name).cloned()).collect::<Result<_>>()?
+        };
+        let counters = ScanCounters::default();
+        let handles = metrics.iter().map(|metric| metric.handle).collect();
+        let scan = Scan::new(snapshot, request.range, handles, &counters)?;
+        let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
+        let planned = Instant::now();
+        let mut table = Table::with_names(&["device", "metric", "time", "value", "unit"]);
+        let work = |device: &DeviceEntry| Ok((device.id.to_string(), last_values(&scan, device, &metrics)?));
+        by_device(self, &devices, progress, work, |(device, found)| {
+            for (name, (time, value, unit)) in found {
+                let unit = unit.map_or(Cell::Null, Cell::Text);
+                let time = Cell::Time(Timestamp::from_nanoseconds(time));
+                table.push(vec![Cell::Text(device.clone()), Cell::Text(name), time, value, unit])?;
+            }
+            Ok(())
+        })?;
+        let threads = self.install(rayon::current_num_threads);
+        Ok((table, Explain::of(&counters, started, planned, threads)))
+    }
+}
+
+type LastValues = BTreeMap<String, (i64, Cell, Option<String>)>;
+
+/// Walks a device's pieces from the last one back until every metric is found; statistics answer for blocks of numbers.
+fn last_values(scan: &Scan<'_>, device: &DeviceEntry, metrics: &[MetricDefinition]) -> Result<LastValues> {
+    let mut pieces = Vec::new();
+    scan.device(device.handle, &mut |piece| {
+        pieces.push(piece);
+        Ok(())
+    })?;
+    let mut missing: Vec<&MetricDefinition> = metrics.iter().collect();
+    let mut found = LastValues::new();
+    for piece in pieces.into_iter().rev() {
+        let mut left = Vec::new();
+        for metric in missing {
+            let last = match &piece {
+                Piece::Rows(rows) => last_of_rows(rows, metric.handle),
+                Piece::Block(block) if metric.metric_type == MetricType::Text => {
+                    last_of_rows(&scan.rows_of_metric(block, metric.handle)?, metric.handle)
+                }
+                Piece::Block(block) => {
+                    scan.statistics(block, metric.handle)?.filter(|known| known.count > 0).map(|known| {
+                        let cell = match (metric.metric_type, known.integers) {
+                            (MetricType::Integer, Some(integers)) => Cell::Integer(integers[3]),
+                            (MetricType::Boolean, _) => Cell::Boolean(known.last != 0.0),
+                            _ => Cell::Float(known.last),
+                        };
+                        (known.last_time, cell)
+                    })
+                }
+            };
+            match last {
+                Some((time, cell)) => {
+                    found.insert(metric.name.to_string(), (time, cell, metric.unit.clone()));
+                }
+                None => left.push(metric),
+            }
+        }
+        missing = left;
+        if missing.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn last_of_rows(rows: &crate::model::DeviceRows, metric: MetricHandle) -> Option<(i64, Cell)> {
+    let column = rows.column(metric)?;
+    let place = (0..column.values.len()).rev().find(|place| match &column.values {
+        Values::Float(values) => !values[*place].is_nan(),
+        _ => true,
+    })?;
+    let row = match &column.presence {
+        Presence::All => place,
+        Presence::Positions(positions) => positions[place] as usize,
+    };
+    Some((rows.times[row], cell(&column.values, place)))
+}
+
+/// A value as a cell of an answer.
+pub(super) fn cell(values: &Values, place: usize) -> Cell {
+    match values {
+        Values::Float(values) => Cell::Float(values[place]),
+        Values::Integer(values) => Cell::Integer(values[place]),
+        Values::Boolean(values) => Cell::Boolean(values[place]),
+        Values::Text(values) => Cell::Text(values.get(place).to_owned()),
+    }
+}

@@ -1,0 +1,92 @@
+//! Operators: questions to a store and their answers.
+//!
+//! Guarantees: an answer is that of one moment, the same in every layout of the same commits; counts, minima, maxima, first,
+//! last, sums of integers and samples to the bit, float sums within 1e-12 of the sum of absolute values; and the same bits on
+//! any number of threads. Request, partial result and finished answer are types of their own; partial results merge.
+
+mod aggregate;
+mod answer;
+mod cohort;
+mod device;
+mod distribution;
+mod events;
+mod explain;
+mod expression;
+mod fleet;
+mod gaps;
+mod latest;
+mod mann_kendall;
+mod outliers;
+mod partial;
+mod query;
+mod run;
+mod samples;
+mod trend;
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::model::Table;
+use crate::scan::{Scan, ScanCounters};
+use crate::store::{Progress, Snapshot, Store};
+
+pub use crate::time::Window;
+pub use aggregate::Aggregate;
+pub use cohort::cohort_ids;
+pub use device::{DevicePage, attribute_history};
+pub use distribution::{EXACT_MAX, RELATIVE_ERROR};
+pub use events::EventsRequest;
+pub use explain::Explain;
+pub use expression::Expression;
+pub use gaps::GapsRequest;
+pub use latest::LatestRequest;
+pub use outliers::OutliersRequest;
+pub use query::{AttributeFilter, Comparison, Fill, Query, ValueFilter, attribute};
+pub use samples::SamplesRequest;
+pub use trend::Trend;
+
+impl Store {
+    /// Answers a query at this moment. Columns: the attributes grouped by, `window` (its start, with windows), then
+    /// `METRIC_AGGREGATE`; rows sorted by group, then window.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for an unknown metric or attribute, [`crate::ErrorKind::InvalidInput`],
+    /// [`crate::ErrorKind::TypeMismatch`], [`crate::ErrorKind::LimitExceeded`] when the parts of the answer pass half of the memory
+    /// budget, [`crate::ErrorKind::Corruption`].
+    pub fn query(&self, query: Query) -> Result<Table> {
+        self.at_a_moment(|snapshot| query_snapshot(self, snapshot, &query, None).map(|(table, _)| table))
+    }
+
+    /// Answers a query on a snapshot of this store, with progress and an account of the work.
+    ///
+    /// # Errors
+    /// As [`Store::query`]; [`crate::ErrorKind::Cancelled`], [`crate::ErrorKind::SnapshotExpired`].
+    pub fn query_at(
+        &self,
+        snapshot: &Snapshot,
+        query: &Query,
+        progress: Option<&Progress>,
+    ) -> Result<(Table, Explain)> {
+        query_snapshot(self, snapshot, query, progress)
+    }
+}
+
+fn query_snapshot(
+    store: &Store,
+    snapshot: &Snapshot,
+    query: &Query,
+    progress: Option<&Progress>,
+) -> Result<(Table, Explain)> {
+    let started = Instant::now();
+    let counters = ScanCounters::default();
+    let prepared = run::Prepared::new(snapshot, query)?;
+    let scan = Scan::new(snapshot, query.range, prepared.metrics.clone(), &counters)?;
+    let planned = Instant::now();
+    let budget_bytes = store.options().memory_bytes / 2;
+    let groups = store.install(|| run::run(&prepared, snapshot, &scan, budget_bytes, progress))?;
+    let scanned = Instant::now();
+    let table = answer::table(&prepared, groups, run::stored_range(snapshot, query.range))?;
+    let threads = store.install(rayon::current_num_threads);
+    let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
+    Ok((table, explain))
+}

@@ -1,0 +1,145 @@
+//! Outliers: samples far from the device's own mean.
+
+use std::time::Instant;
+
+use crate::catalog::DeviceEntry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Cell, MetricDefinition, MetricType, Table};
+use crate::scan::{Block, Piece, Scan, ScanCounters};
+use crate::store::{Progress, Snapshot, Store};
+use crate::time::{TimeRange, Timestamp};
+
+use super::Expression;
+use super::aggregate::{Aggregate, Needs};
+use super::cohort;
+use super::explain::Explain;
+use super::fleet::by_device;
+use super::partial::Partial;
+use super::query::AttributeFilter;
+use super::run::{Samples, metric};
+
+/// Which samples count as outliers.
+#[derive(Debug, Clone)]
+pub struct OutliersRequest {
+    metric: String,
+    sigma: f64,
+    attributes: Vec<AttributeFilter>,
+    range: TimeRange,
+}
+
+impl OutliersRequest {
+    /// Samples of a metric more than `sigma` standard deviations from the device's own mean in the range.
+    #[must_use]
+    pub fn new(metric: impl Into<String>, sigma: f64) -> Self {
+        Self { metric: metric.into(), sigma, attributes: Vec::new(), range: TimeRange::ALL }
+    }
+
+    /// Only devices that have an attribute (at some moment of the range); repeats as AND.
+    #[must_use]
+    pub fn filter(mut self, filter: AttributeFilter) -> Self {
+        self.attributes.push(filter);
+        self
+    }
+
+    /// Only samples from an instant (in) to another (out).
+    #[must_use]
+    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
+        self.range = TimeRange::new(from, to);
+        self
+    }
+}
+
+impl Store {
+    /// Counts the outliers of each device that has samples: `device`, `n` (samples), `mean`, `stddev`, `count` (outliers). A
+    /// device with fewer than two samples has no deviation, and a null count.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an unknown metric or attribute, [`ErrorKind::TypeMismatch`] for a text metric,
+    /// [`ErrorKind::InvalidInput`] for a sigma that is not positive, [`ErrorKind::Corruption`], [`ErrorKind::Cancelled`].
+    pub fn outliers(
+        &self,
+        snapshot: &Snapshot,
+        request: &OutliersRequest,
+        progress: Option<&Progress>,
+    ) -> Result<(Table, Explain)> {
+        let started = Instant::now();
+        if !(request.sigma > 0.0 && request.sigma.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("sigma is a positive number, not {}", request.sigma),
+            ));
+        }
+        let definition = metric(snapshot, &request.metric)?.clone();
+        if definition.metric_type == MetricType::Text {
+            return Err(Error::new(
+                ErrorKind::TypeMismatch,
+                format!("metric '{}' is text, and has no mean", definition.name),
+            ));
+        }
+        let counters = ScanCounters::default();
+        let scan = Scan::new(snapshot, request.range, vec![definition.handle], &counters)?;
+        let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
+        let planned = Instant::now();
+        let mut table = Table::with_names(&["device", "n", "mean", "stddev", "count"]);
+        let work =
+            |device: &DeviceEntry| Ok((device.id.to_string(), outliers(&scan, device, &definition, request.sigma)?));
+        by_device(self, &devices, progress, work, |(device, found)| match found {
+            Some(cells) => table.push(std::iter::once(Cell::Text(device)).chain(cells).collect()),
+            None => Ok(()),
+        })?;
+        let threads = self.install(rayon::current_num_threads);
+        Ok((table, Explain::of(&counters, started, planned, threads)))
+    }
+}
+
+/// Two passes: mean and deviation, from statistics where blocks have them; then the samples of those blocks alone whose
+/// extremes lie outside.
+fn outliers(
+    scan: &Scan<'_>,
+    device: &DeviceEntry,
+    definition: &MetricDefinition,
+    sigma: f64,
+) -> Result<Option<Vec<Cell>>> {
+    let needs = Needs::of(&[Aggregate::Stddev]);
+    let expression = Expression::metric(definition.name.as_str());
+    let operands = std::slice::from_ref(definition);
+    let mut whole = Partial::default();
+    let samples = |rows: &_| Samples::of(rows, &expression, operands, None);
+    let statistics = |block: &Block| scan.statistics(block, definition.handle);
+    scan.device(device.handle, &mut |piece| {
+        match piece {
+            Piece::Block(block) => {
+                if let Some(known) = statistics(&block)? {
+                    whole.add_statistics(&known, block.bucket_start);
+                }
+            }
+            Piece::Rows(rows) => {
+                let samples = samples(&rows);
+                if !samples.times.is_empty() {
+                    whole.add_run(&samples.times, &samples.values, samples.integers.as_deref(), needs);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let n = Cell::Integer(whole.count() as i64);
+    let (mean, deviation) = match (whole.mean(), whole.mean_and_deviation()) {
+        (None, _) => return Ok(None),
+        (Some(mean), None) => return Ok(Some(vec![n, Cell::Float(mean), Cell::Null, Cell::Null])),
+        (_, Some(known)) => known,
+    };
+    let beyond = |value: f64| (value - mean).abs() > sigma * deviation;
+    let mut count = 0_i64;
+    scan.device(device.handle, &mut |piece| {
+        let rows = match piece {
+            Piece::Block(block) => match statistics(&block)? {
+                Some(known) if known.count > 0 && (beyond(known.min) || beyond(known.max)) => scan.rows(&block)?,
+                _ => return Ok(()),
+            },
+            Piece::Rows(rows) => rows,
+        };
+        count += samples(&rows).values.iter().filter(|value| beyond(**value)).count() as i64;
+        Ok(())
+    })?;
+    Ok(Some(vec![n, Cell::Float(mean), Cell::Float(deviation), Cell::Integer(count)]))
+}

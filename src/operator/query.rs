@@ -1,0 +1,295 @@
+//! A question to a store, and how to ask it.
+
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::AttributeValue;
+use crate::time::{TimeRange, Timestamp, Window};
+
+use super::aggregate::Aggregate;
+use super::expression::Expression;
+
+/// What stands in windows without samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fill {
+    /// No row.
+    #[default]
+    None,
+    /// A row without values.
+    Null,
+    /// The values of the window before.
+    Previous,
+    /// A straight line from the window before to the one after; whole numbers become floats.
+    Linear,
+}
+
+impl FromStr for Fill {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "null" => Ok(Self::Null),
+            "previous" => Ok(Self::Previous),
+            "linear" => Ok(Self::Linear),
+            _ => {
+                Err(Error::new(ErrorKind::InvalidInput, format!("'{}' is no way to fill gaps", text.escape_default()))
+                    .advise("use none, null, previous or linear"))
+            }
+        }
+    }
+}
+
+/// A condition on an attribute at the time of a sample: one of some values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeFilter {
+    /// The attribute; `device` stands for the device's id.
+    pub attribute: String,
+    /// The values; numbers match attributes that are numbers too.
+    pub values: Vec<String>,
+}
+
+/// Begins a condition on an attribute: `attribute("model").is("A")`.
+#[must_use]
+pub fn attribute(name: impl Into<String>) -> AttributeFilter {
+    AttributeFilter { attribute: name.into(), values: Vec::new() }
+}
+
+impl AttributeFilter {
+    /// The attribute has this value (or one named before).
+    #[must_use]
+    pub fn is(mut self, value: impl Into<String>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// The attribute has one of these values.
+    #[must_use]
+    pub fn is_any<V: Into<String>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
+        self.values.extend(values.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether a value is one of those wanted.
+    pub(super) fn accepts(&self, value: Option<&AttributeValue>) -> bool {
+        value.is_some_and(|value| self.wanted().contains(value))
+    }
+
+    /// The values as an attribute may have them: as text, and as a number where they are one.
+    pub(super) fn wanted(&self) -> Vec<AttributeValue> {
+        let texts = self.values.iter().map(|value| AttributeValue::Text(value.clone()));
+        let numbers = self.values.iter().filter_map(|value| value.parse::<f64>().ok()).map(AttributeValue::Number);
+        texts.chain(numbers).collect()
+    }
+}
+
+/// How a value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// A condition on a value of the same device and instant: `temperature_c > 25`. A comparison with NaN, or with a value that
+/// is not there, is false.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueFilter {
+    /// The metric.
+    pub metric: String,
+    /// How.
+    pub comparison: Comparison,
+    /// With what.
+    pub value: f64,
+}
+
+impl FromStr for ValueFilter {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::new(ErrorKind::InvalidInput, format!("'{}' is not a filter", text.escape_default()))
+                .advise("write a metric, one of > >= < <= = !=, and a number: temperature_c>25")
+        };
+        let words = [
+            (">=", Comparison::GreaterOrEqual),
+            ("<=", Comparison::LessOrEqual),
+            ("!=", Comparison::NotEqual),
+            (">", Comparison::Greater),
+            ("<", Comparison::Less),
+            ("=", Comparison::Equal),
+        ];
+        let at = text.find(['>', '<', '=', '!']).ok_or_else(wrong)?;
+        let (word, comparison) = words.into_iter().find(|(word, _)| text[at..].starts_with(word)).ok_or_else(wrong)?;
+        let metric = text[..at].trim();
+        let value: f64 = text[at + word.len()..].trim().parse().map_err(|_| wrong())?;
+        if metric.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { metric: metric.to_owned(), comparison, value })
+    }
+}
+
+impl ValueFilter {
+    /// Whether a value passes.
+    #[must_use]
+    pub fn accepts(&self, value: f64) -> bool {
+        match self.comparison {
+            Comparison::Greater => value > self.value,
+            Comparison::GreaterOrEqual => value >= self.value,
+            Comparison::Less => value < self.value,
+            Comparison::LessOrEqual => value <= self.value,
+            Comparison::Equal => value == self.value,
+            Comparison::NotEqual => value != self.value && !value.is_nan() && !self.value.is_nan(),
+        }
+    }
+}
+
+/// A question: metrics, aggregates, and how time and the fleet are cut.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub(super) metrics: Vec<Expression>,
+    pub(super) aggregates: Vec<Aggregate>,
+    pub(super) every: Option<Window>,
+    pub(super) by: Vec<String>,
+    pub(super) attributes: Vec<AttributeFilter>,
+    pub(super) filters: Vec<ValueFilter>,
+    pub(super) range: TimeRange,
+    pub(super) fill: Fill,
+    /// A column, and whether it falls.
+    pub(super) order: Option<(String, bool)>,
+    pub(super) limit: Option<usize>,
+    pub(super) statistics: bool,
+}
+
+impl Query {
+    /// About a metric, over all time and the whole fleet; the mean, until [`Query::aggregate`] says otherwise.
+    #[must_use]
+    pub fn metric(name: &str) -> Self {
+        Self::expressions([Expression::metric(name)])
+    }
+
+    /// About several metrics, or arithmetic of metrics.
+    #[must_use]
+    pub fn expressions(metrics: impl IntoIterator<Item = Expression>) -> Self {
+        Self {
+            metrics: metrics.into_iter().collect(),
+            aggregates: vec![Aggregate::Mean],
+            every: None,
+            by: Vec::new(),
+            attributes: Vec::new(),
+            filters: Vec::new(),
+            range: TimeRange::ALL,
+            fill: Fill::None,
+            order: None,
+            limit: None,
+            statistics: true,
+        }
+    }
+
+    /// Which aggregates.
+    #[must_use]
+    pub fn aggregate(mut self, aggregates: impl IntoIterator<Item = Aggregate>) -> Self {
+        self.aggregates = aggregates.into_iter().collect();
+        self
+    }
+
+    /// One answer per window.
+    #[must_use]
+    pub fn every(mut self, window: Window) -> Self {
+        self.every = Some(window);
+        self
+    }
+
+    /// One answer per value of these attributes, as they were at the time of each sample; `device` is the device's id.
+    #[must_use]
+    pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
+        self.by = attributes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only samples of devices that had an attribute then; repeats as AND.
+    #[must_use]
+    pub fn filter(mut self, filter: AttributeFilter) -> Self {
+        self.attributes.push(filter);
+        self
+    }
+
+    /// Only instants at which a metric passes; repeats as AND.
+    #[must_use]
+    pub fn filter_value(mut self, filter: ValueFilter) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    /// Only samples from an instant (in) to another (out).
+    #[must_use]
+    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
+        self.range = TimeRange::new(from, to);
+        self
+    }
+
+    /// What stands in windows without samples.
+    #[must_use]
+    pub fn fill(mut self, fill: Fill) -> Self {
+        self.fill = fill;
+        self
+    }
+
+    /// Rows in rising order of a column of the answer; rows without a value come last.
+    #[must_use]
+    pub fn order(mut self, column: impl Into<String>) -> Self {
+        self.order = Some((column.into(), false));
+        self
+    }
+
+    /// Rows in falling order of a column of the answer; rows without a value come last.
+    #[must_use]
+    pub fn order_falling(mut self, column: impl Into<String>) -> Self {
+        self.order = Some((column.into(), true));
+        self
+    }
+
+    /// At most so many rows.
+    #[must_use]
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = Some(rows);
+        self
+    }
+
+    /// Whether statistics may answer for values (they do by default): without them every value is read.
+    #[must_use]
+    pub fn statistics(mut self, allowed: bool) -> Self {
+        self.statistics = allowed;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_read_and_compare() {
+        let filter: ValueFilter = " temperature_c >= -2.5 ".parse().unwrap();
+        assert_eq!(
+            (filter.metric.as_str(), filter.comparison, filter.value),
+            ("temperature_c", Comparison::GreaterOrEqual, -2.5)
+        );
+        let accepts = |text: &str, value: f64| text.parse::<ValueFilter>().unwrap().accepts(value);
+        assert!(accepts("x=0", -0.0) && accepts("x!=1", 2.0) && accepts("x<1", 0.5) && accepts("x<=1", 1.0));
+        assert!(!accepts("x>1", f64::NAN) && !accepts("x!=1", f64::NAN) && !accepts("x>1", 1.0));
+        for wrong in ["x", "x>", ">1", "x>>1", "x>y", "x!1"] {
+            assert!(wrong.parse::<ValueFilter>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Trend: a line through the means of windows, by group.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Cell, Table, TableColumn};
+use crate::scan::{Scan, ScanCounters};
+use crate::store::{Progress, Snapshot, Store};
+use crate::time::{DAY_NS, Timestamp, Window};
+
+use super::aggregate::Aggregate;
+use super::explain::Explain;
+use super::mann_kendall::{least_squares, p_value, theil_sen};
+use super::query::{AttributeFilter, Query, ValueFilter};
+use super::{Expression, run};
+
+/// A trend: how the mean of a metric moves from window to window, by group.
+#[derive(Debug, Clone)]
+pub struct Trend {
+    query: Query,
+}
+
+impl Trend {
+    /// Of a metric, or arithmetic of metrics, fitted to the means of windows.
+    #[must_use]
+    pub fn new(metric: Expression, every: Window) -> Self {
+        Self { query: Query::expressions([metric]).aggregate([Aggregate::Mean]).every(every) }
+    }
+
+    /// One line per value of these attributes, as they were at the time of each sample.
+    #[must_use]
+    pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
+        self.query = self.query.by(attributes);
+        self
+    }
+
+    /// Only samples of devices that had an attribute then.
+    #[must_use]
+    pub fn filter(mut self, filter: AttributeFilter) -> Self {
+        self.query = self.query.filter(filter);
+        self
+    }
+
+    /// Only instants at which a metric passes.
+    #[must_use]
+    pub fn filter_value(mut self, filter: ValueFilter) -> Self {
+        self.query = self.query.filter_value(filter);
+        self
+    }
+
+    /// Only samples from an instant (in) to another (out).
+    #[must_use]
+    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
+        self.query = self.query.between(from, to);
+        self
+    }
+
+    /// Whether statistics may answer for values.
+    #[must_use]
+    pub fn statistics(mut self, allowed: bool) -> Self {
+        self.query = self.query.statistics(allowed);
+        self
+    }
+}
+
+impl Store {
+    /// Fits trends at this moment: group columns, `n` (windows that have samples), `slope_per_day` with its 95% interval
+    /// `slope_low` and `slope_high` (autocorrelation taken into account), `theil_sen_per_day`, `p_value` (pre-whitened
+    /// Mann-Kendall), `first_fitted`, `last_fitted`. What too few windows can not tell is null: three for a line, eight for the test.
+    ///
+    /// # Errors
+    /// As [`Store::query`].
+    pub fn trend(&self, trend: &Trend) -> Result<Table> {
+        self.at_a_moment(|snapshot| self.trend_at(snapshot, trend, None).map(|(table, _)| table))
+    }
+
+    /// Fits trends on a snapshot of this store.
+    ///
+    /// # Errors
+    /// As [`Store::query_at`].
+    pub fn trend_at(
+        &self,
+        snapshot: &Snapshot,
+        trend: &Trend,
+        progress: Option<&Progress>,
+    ) -> Result<(Table, Explain)> {
+        let query = &trend.query;
+        let every = query.every.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a trend needs windows"))?;
+        let started = std::time::Instant::now();
+        let counters = ScanCounters::default();
+        let prepared = run::Prepared::new(snapshot, query)?;
+        let scan = Scan::new(snapshot, query.range, prepared.metrics.clone(), &counters)?;
+        let planned = std::time::Instant::now();
+        let groups =
+            self.install(|| run::run(&prepared, snapshot, &scan, self.options().memory_bytes / 2, progress))?;
+        let scanned = std::time::Instant::now();
+        let mut table = Table::new(columns(query, prepared.unit(0)));
+        for (key, windows) in groups {
+            let middle = |start: Timestamp| {
+                let end = every.end_of(start);
+                (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
+            };
+            let points: Vec<(f64, f64)> = windows
+                .iter()
+                .filter_map(|(window, parts)| {
+                    parts.first().and_then(|part| part.mean()).map(|mean| (middle(*window), mean))
+                })
+                .filter(|(_, mean)| mean.is_finite())
+                .collect();
+            if points.is_empty() {
+                continue;
+            }
+            let mut row: Vec<Cell> =
+                key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) }).collect();
+            row.extend(fit(&points));
+            table.push(row)?;
+        }
+        let threads = self.install(rayon::current_num_threads);
+        let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
+        Ok((table, explain))
+    }
+}
+
+fn columns(query: &Query, unit: Option<String>) -> Vec<TableColumn> {
+    let plain = |name: &str| TableColumn { name: name.to_owned(), unit: None };
+    let mut columns: Vec<TableColumn> = query.by.iter().map(|name| plain(name)).collect();
+    let per_day = unit.as_ref().map(|unit| format!("{unit}/d"));
+    let with = |name: &str, unit: &Option<String>| TableColumn { name: name.to_owned(), unit: unit.clone() };
+    columns.push(plain("n"));
+    columns.extend(["slope_per_day", "slope_low", "slope_high", "theil_sen_per_day"].map(|name| with(name, &per_day)));
+    columns.push(plain("p_value"));
+    columns.extend(["first_fitted", "last_fitted"].map(|name| with(name, &unit)));
+    columns
+}
+
+fn fit(points: &[(f64, f64)]) -> Vec<Cell> {
+    let start = points[0].0;
+    let x: Vec<f64> = points.iter().map(|(x, _)| x - start).collect();
+    let y: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
+    let line = least_squares(&x, &y);
+    let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
+    let at = |x: f64| line.map(|line| line.intercept + line.slope * x);
+    vec![
+        Cell::Integer(points.len() as i64),
+        float(line.map(|line| line.slope)),
+        float(line.map(|line| line.low)),
+        float(line.map(|line| line.high)),
+        float(line.and_then(|_| theil_sen(&x, &y))),
+        float(p_value(&y)),
+        float(at(0.0)),
+        float(at(x[x.len() - 1])),
+    ]
+}
