@@ -1,0 +1,136 @@
+//! The words of `import`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fleetlog::ingest::TimeUnit;
+use fleetlog::{EventKind, Timestamp};
+
+use super::value::{library, mark, pair, pair_or_one, time};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Samples from .csv, .parquet, .jsonl, .lp (line protocol), also .gz and .zst.
+    Samples(Box<SamplesImportArguments>),
+    /// Devices and their attributes.
+    Devices(DevicesImportArguments),
+    /// Events: firmware, stage, failure, error, maintenance, calibration.
+    Events(EventsImportArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SamplesImportArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// Files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The column that holds the device id.
+    #[arg(long, value_name = "COL")]
+    pub(crate) device: Option<String>,
+    /// The device of all rows, where no column says it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) device_id: Option<String>,
+    /// The file's name without its endings is the device of all rows.
+    #[arg(long)]
+    pub(crate) device_from_file_name: bool,
+    /// The column of a second device (a gateway): the subject is `device@COL`.
+    #[arg(long, value_name = "COL")]
+    pub(crate) link_to: Option<String>,
+    /// The column that holds the time.
+    #[arg(long, value_name = "COL")]
+    pub(crate) time: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// The columns that are metrics; all but device and time by default.
+    #[arg(long, value_name = "COL", value_delimiter = ',')]
+    pub(crate) metrics: Option<Vec<String>>,
+    /// A new name for a column.
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    pub(crate) rename: Vec<(String, String)>,
+    /// The unit of a metric.
+    #[arg(long, value_name = "METRIC=UNIT", value_parser = pair)]
+    pub(crate) unit: Vec<(String, String)>,
+    /// Columns that are text whatever their values look like.
+    #[arg(long, value_name = "COL", value_delimiter = ',')]
+    pub(crate) text: Vec<String>,
+    /// Rows of one device and instant with different values of this column are kept apart, 1 ns each.
+    #[arg(long, value_name = "COL")]
+    pub(crate) sequence: Option<String>,
+    #[command(flatten)]
+    pub(crate) marks: Marks,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Times {
+    /// The format of times, in strftime's letters.
+    #[arg(long, value_name = "F")]
+    pub(crate) time_format: Option<String>,
+    /// The unit of times that are numbers: s, ms, us, ns.
+    #[arg(long, value_name = "UNIT", value_parser = library::<TimeUnit>)]
+    pub(crate) time_unit: Option<TimeUnit>,
+    /// The zone of times without an offset; UTC by default.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) input_zone: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Marks {
+    /// What stands between the fields of a CSV file.
+    #[arg(long, value_name = "C", default_value = ",", value_parser = mark)]
+    pub(crate) delimiter: u8,
+    /// The decimal mark of a CSV file.
+    #[arg(long, value_name = "C", default_value = ".", value_parser = mark)]
+    pub(crate) decimal: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesImportArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The column that holds the device id.
+    #[arg(long, value_name = "COL")]
+    pub(crate) device: String,
+    /// From when on the attributes hold. Without it only attributes that a device does not have yet are set, for all time.
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+    /// A column that is an attribute, and its name (COL or COL=NAME); all columns by default.
+    #[arg(long, value_name = "COL=NAME", value_parser = pair_or_one)]
+    pub(crate) attribute: Vec<(String, String)>,
+    /// Columns whose values are numbers, beside lat, lon and the like.
+    #[arg(long, value_name = "COL", value_delimiter = ',')]
+    pub(crate) number: Vec<String>,
+    #[command(flatten)]
+    pub(crate) marks: Marks,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("kind of event").required(true).args(["kind", "kind_column"]))]
+pub(crate) struct EventsImportArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The column that holds the device id.
+    #[arg(long, value_name = "COL")]
+    pub(crate) device: String,
+    /// The column that holds the time.
+    #[arg(long, value_name = "COL")]
+    pub(crate) time: String,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// The kind: firmware, stage, failure, error, maintenance, calibration.
+    #[arg(long, value_parser = library::<EventKind>)]
+    pub(crate) kind: Option<EventKind>,
+    /// The column that holds the kind.
+    #[arg(long, value_name = "COL")]
+    pub(crate) kind_column: Option<String>,
+    /// A column that is a label, and its name (COL or COL=NAME).
+    #[arg(long, value_name = "COL", value_parser = pair_or_one)]
+    pub(crate) label: Vec<(String, String)>,
+    /// What stands between the fields of a CSV file.
+    #[arg(long, value_name = "C", default_value = ",", value_parser = mark)]
+    pub(crate) delimiter: u8,
+}

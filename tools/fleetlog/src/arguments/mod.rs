@@ -1,0 +1,369 @@
+//! The words of the command, as the contract and `--help` say them.
+
+mod import;
+mod value;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fleetlog::operator::{Aggregate, AttributeFilter, Expression, Fill, ValueFilter};
+use fleetlog::{EventKind, Timestamp, Window};
+
+pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
+use value::{condition, duration, library, pair, size, time};
+
+/// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
+///
+/// Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 some input was refused (and is
+/// kept), 5 another writer holds the store. Verbs that only read work beside a writer.
+#[derive(Debug, Parser)]
+#[command(name = "fleetlog", version, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// How data is written: a table on a terminal, CSV elsewhere, unless this says otherwise.
+    #[arg(long, global = true, value_enum, help_heading = "Everywhere")]
+    pub(crate) format: Option<Format>,
+    /// No progress and no notes.
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+    /// Prints how the answer came about, as one JSON object on stderr.
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) explain: bool,
+    /// Runs a query so many times on the open store; `--explain` then has median, minimum and maximum.
+    #[arg(long, global = true, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Everywhere")]
+    pub(crate) repeat: u32,
+    /// Answers from values alone, not from statistics.
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) no_statistics: bool,
+    /// Threads; all cores by default.
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "Everywhere"
+    )]
+    pub(crate) threads: usize,
+    /// What a verb may hold in memory: 256MiB, 1GiB.
+    #[arg(long, global = true, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Everywhere")]
+    pub(crate) memory: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for a person, numbers to six digits.
+    Table,
+    /// RFC 4180 with a header; floats read back to the same bits.
+    Csv,
+    /// One array of objects.
+    Json,
+    /// One object a line.
+    Jsonl,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Makes an empty store; refuses a folder that is not empty.
+    Init {
+        /// The store's folder.
+        store: PathBuf,
+    },
+    /// Puts files into a store: all of a file or none of it; refused rows are kept.
+    #[command(subcommand)]
+    Import(Import),
+    /// Corrects or shows the history of attributes.
+    #[command(subcommand)]
+    Attribute(AttributeVerb),
+    /// Says what a store holds: devices, samples, times, bytes by column.
+    Info {
+        /// The store's folder.
+        store: PathBuf,
+    },
+    /// Aggregates metrics by windows of time and groups of the fleet.
+    Query(QueryArguments),
+    /// Fits a trend to the means of windows, by group.
+    Trend(TrendArguments),
+    /// Prints the rows of one device, oldest first.
+    Samples(SamplesArguments),
+    /// Prints the last value of every metric of each device.
+    Latest(LatestArguments),
+    /// Counts gaps in each device's timestamps.
+    Gaps(GapsArguments),
+    /// Counts samples far from the device's own mean.
+    Outliers(OutliersArguments),
+    /// Prints events, oldest first.
+    Events(EventsArguments),
+    /// Shows one device on one page.
+    Device {
+        /// The store's folder.
+        store: PathBuf,
+        /// The device's id.
+        device: String,
+    },
+    /// Shows what is in the files, read-only and without the lock, also past damage.
+    Dump(DumpArguments),
+    /// Seals what is not sealed, and merges small segments.
+    Compact {
+        /// The store's folder.
+        store: PathBuf,
+        /// Also merges the current months.
+        #[arg(long)]
+        cold: bool,
+    },
+    /// Deletes samples, or events, of a device in a range of time.
+    Delete(DeleteArguments),
+    /// Lists what was refused, with the reason and the first bytes.
+    Rejections {
+        /// The store's folder.
+        store: PathBuf,
+        /// Only the rejection with this number.
+        #[arg(long, value_name = "ID")]
+        show: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AttributeVerb {
+    /// Says what a device was over an interval of time; the past can be corrected.
+    Set {
+        /// The store's folder.
+        store: PathBuf,
+        /// The device's id.
+        #[arg(long)]
+        device: String,
+        /// The attribute and its value; an empty value says that it had none.
+        #[arg(long, value_name = "A=V", value_parser = pair)]
+        attribute: (String, String),
+        /// The value is a number.
+        #[arg(long)]
+        number: bool,
+        /// From this instant on.
+        #[arg(long, value_name = "T", value_parser = time)]
+        from: Timestamp,
+        /// Up to this instant (not included); open by default.
+        #[arg(long, value_name = "T", value_parser = time)]
+        to: Option<Timestamp>,
+    },
+    /// Shows the history of a device's attributes.
+    Show {
+        /// The store's folder.
+        store: PathBuf,
+        /// The device's id.
+        #[arg(long)]
+        device: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cohort {
+    /// Only devices whose attribute had one of these values then; repeats as AND.
+    #[arg(long = "where", value_name = "ATTR=V[,V]", value_parser = condition)]
+    pub(crate) conditions: Vec<AttributeFilter>,
+    /// From this instant on: RFC 3339, a date, or an epoch number with its unit (1735689600s).
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+    /// Up to this instant, which is not included.
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+}
+
+impl Cohort {
+    pub(crate) fn range(&self) -> (Timestamp, Timestamp) {
+        (self.from.unwrap_or(Timestamp::MIN), self.to.unwrap_or(Timestamp::MAX))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// Metrics, or arithmetic of them: power_w or voltage_v*current_a.
+    #[arg(long, value_name = "M[,M]", value_delimiter = ',', required = true, value_parser = Expression::parse)]
+    pub(crate) metric: Vec<Expression>,
+    /// count, sum, mean, min, max, stddev, variance, first, last, median, pNN, histogram, rate, delta, slope, count_nan.
+    #[arg(long, value_name = "A[,A]", value_delimiter = ',', required = true, value_parser = library::<Aggregate>)]
+    pub(crate) aggregate: Vec<Aggregate>,
+    /// One row per window: 5m, 1h, 1d, 1w, 1mo, 1y.
+    #[arg(long, value_name = "D", value_parser = library::<Window>)]
+    pub(crate) every: Option<Window>,
+    /// One row per value of these attributes, as they were at the time of each sample; or by device.
+    #[arg(long, value_name = "ATTR[,ATTR]", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+    /// Only instants at which a metric passes, as 'temperature_c>25'; repeats as AND.
+    #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
+    pub(crate) filter: Vec<ValueFilter>,
+    /// The zone of days, weeks and months; UTC by default.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// What stands in windows without samples: none, null, previous, linear.
+    #[arg(long, default_value = "none", value_parser = library::<Fill>)]
+    pub(crate) fill: Fill,
+    /// At most so many rows.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Rows in rising order of a column, or in falling order with COL:desc.
+    #[arg(long, value_name = "COL")]
+    pub(crate) order: Option<String>,
+    /// Only the number of rows.
+    #[arg(long)]
+    pub(crate) count_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrendArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// A metric, or arithmetic of metrics.
+    #[arg(long, value_name = "M", value_parser = Expression::parse)]
+    pub(crate) metric: Expression,
+    /// The windows whose means the line is fitted to.
+    #[arg(long, value_name = "D", value_parser = library::<Window>)]
+    pub(crate) every: Window,
+    /// One line per value of these attributes, as they were at the time of each sample; or by device.
+    #[arg(long, value_name = "ATTR[,ATTR]", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+    /// Only instants at which a metric passes; repeats as AND.
+    #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
+    pub(crate) filter: Vec<ValueFilter>,
+    /// The zone of days, weeks and months; UTC by default.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SamplesArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// The device's id.
+    #[arg(long)]
+    pub(crate) device: String,
+    /// Metrics; all of the device by default.
+    #[arg(long, value_name = "M[,M]", value_delimiter = ',')]
+    pub(crate) metric: Vec<String>,
+    /// From this instant on.
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+    /// Up to this instant, which is not included.
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+    /// About so many rows, chosen so that peaks stay (LTTB).
+    #[arg(long, value_name = "N")]
+    pub(crate) downsample: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LatestArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// Metrics; all by default.
+    #[arg(long, value_name = "M[,M]", value_delimiter = ',')]
+    pub(crate) metric: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GapsArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// How long a gap is at least: 5m, 1h.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) longer_than: i64,
+    /// One row per device.
+    #[arg(long, value_parser = ["device"], default_value = "device")]
+    pub(crate) by: String,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutliersArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// The metric.
+    #[arg(long, value_name = "M")]
+    pub(crate) metric: String,
+    /// How many standard deviations from the device's own mean.
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) sigma: f64,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// Only of one kind: firmware, stage, failure, error, maintenance, calibration.
+    #[arg(long, value_parser = library::<EventKind>)]
+    pub(crate) kind: Option<EventKind>,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// Commits, segments as the manifest lists them, tombstones.
+    #[arg(long)]
+    pub(crate) manifest: bool,
+    /// Devices and metrics.
+    #[arg(long)]
+    pub(crate) catalog: bool,
+    /// Attributes and their values.
+    #[arg(long)]
+    pub(crate) index: bool,
+    /// Segment files, each read to the last byte.
+    #[arg(long)]
+    pub(crate) segments: bool,
+    /// One segment with its blocks.
+    #[arg(long, value_name = "ID")]
+    pub(crate) segment: Option<u64>,
+    /// One block, by its id as `--segment` lists it: 7.0.time.
+    #[arg(long, value_name = "ID", value_parser = library::<fleetlog::dump::BlockId>)]
+    pub(crate) block: Option<fleetlog::dump::BlockId>,
+    /// Also the values of the blocks shown.
+    #[arg(long)]
+    pub(crate) values: bool,
+    /// Also the bytes of the blocks shown.
+    #[arg(long)]
+    pub(crate) hex: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which devices").required(true).multiple(true).args(["device", "conditions"]))]
+pub(crate) struct DeleteArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// The device's id.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Devices whose attribute had one of these values in the range; repeats as AND.
+    #[arg(long = "where", value_name = "ATTR=V[,V]", value_parser = condition)]
+    pub(crate) conditions: Vec<AttributeFilter>,
+    /// Only this metric.
+    #[arg(long, value_name = "M", conflicts_with = "events")]
+    pub(crate) metric: Option<String>,
+    /// Events too.
+    #[arg(long)]
+    pub(crate) events: bool,
+    /// From this instant on.
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) from: Timestamp,
+    /// Up to this instant, which is not included.
+    #[arg(long, value_name = "T", value_parser = time)]
+    pub(crate) to: Timestamp,
+}

@@ -1,0 +1,98 @@
+//! The `fleetlog` command: every verb is a thin call of a public function of the library.
+//!
+//! Guarantees: data goes to stdout, everything else to stderr; a message names the file or row and what to do; exit codes are
+//! those of the contract (0 done, 1 failed, 2 wrong usage, 4 some input rejected and kept, 5 held by another writer); a
+//! closed pipe ends it quietly.
+
+mod arguments;
+mod output;
+mod progress;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use fleetlog::{Error, ErrorKind};
+
+use arguments::{Arguments, Verb};
+
+/// How a verb ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    SomeRejected,
+}
+
+/// Why a verb failed.
+#[derive(Debug)]
+enum Failure {
+    /// The library refused.
+    Library(Error),
+    /// The library refused what the arguments ask for.
+    Usage(Error),
+    /// Nobody reads the output any more.
+    ClosedPipe,
+    /// The output could not be written.
+    Output(std::io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        // What a file holds is not the usage; what the arguments say is.
+        if error.kind() == ErrorKind::InvalidInput && error.path().is_none() {
+            Self::Usage(error)
+        } else {
+            Self::Library(error)
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe { Self::ClosedPipe } else { Self::Output(error) }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let quiet = arguments.common.quiet;
+    match run(arguments) {
+        Ok(Outcome::Done) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeRejected) => {
+            progress::note(quiet, "some input was refused and is kept: see `fleetlog rejections`");
+            ExitCode::from(4)
+        }
+        Err(Failure::Usage(error)) => fail(&error.to_string(), 2),
+        Err(Failure::Library(error)) => {
+            fail(&error.to_string(), if error.kind() == ErrorKind::StoreHeld { 5 } else { 1 })
+        }
+        Err(Failure::Output(error)) => fail(&format!("the output could not be written: {error}"), 1),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    progress::say(&format!("fleetlog: {}", message.replace('\n', " ")));
+    ExitCode::from(code)
+}
+
+fn run(arguments: Arguments) -> Result<Outcome, Failure> {
+    let common = &arguments.common;
+    match &arguments.verb {
+        Verb::Init { store } => verbs::write::init(common, store),
+        Verb::Import(what) => verbs::import::import(common, what),
+        Verb::Attribute(what) => verbs::write::attribute(common, what),
+        Verb::Info { store } => verbs::info::info(common, store),
+        Verb::Query(query) => verbs::query::query(common, query),
+        Verb::Trend(trend) => verbs::query::trend(common, trend),
+        Verb::Samples(samples) => verbs::read::samples(common, samples),
+        Verb::Latest(latest) => verbs::read::latest(common, latest),
+        Verb::Gaps(gaps) => verbs::read::gaps(common, gaps),
+        Verb::Outliers(outliers) => verbs::read::outliers(common, outliers),
+        Verb::Events(events) => verbs::read::events(common, events),
+        Verb::Device { store, device } => verbs::read::device(common, store, device),
+        Verb::Dump(dump) => verbs::info::dump(common, dump),
+        Verb::Compact { store, cold } => verbs::write::compact(common, store, *cold),
+        Verb::Delete(delete) => verbs::write::delete(common, delete),
+        Verb::Rejections { store, show } => verbs::info::rejections(common, store, *show),
+    }
+}

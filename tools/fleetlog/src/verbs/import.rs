@@ -1,0 +1,118 @@
+//! `import samples`, `import devices`, `import events`.
+
+use std::path::Path;
+
+use fleetlog::import::{
+    DevicesImport, EventsImport, ImportCounts, KindSource, SamplesImport, TimeForm, import_devices, import_events,
+    import_samples,
+};
+use fleetlog::{Cell, ErrorKind, Store, Table};
+
+use crate::arguments::{Common, DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
+use crate::output::Output;
+use crate::{Failure, Outcome, progress};
+
+use super::open_writer;
+
+pub(crate) fn import(common: &Common, what: &Import) -> Result<Outcome, Failure> {
+    match what {
+        Import::Samples(arguments) => samples(common, arguments),
+        Import::Devices(arguments) => devices(common, arguments),
+        Import::Events(arguments) => events(common, arguments),
+    }
+}
+
+fn times(times: &Times) -> TimeForm {
+    let mut form = TimeForm::default();
+    form.format.clone_from(&times.time_format);
+    form.unit = times.time_unit;
+    form.zone.clone_from(&times.input_zone);
+    form
+}
+
+fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcome, Failure> {
+    let mut options = SamplesImport::default();
+    options.device_column.clone_from(&arguments.device);
+    options.device_id.clone_from(&arguments.device_id);
+    options.device_from_file_name = arguments.device_from_file_name;
+    options.link_to.clone_from(&arguments.link_to);
+    options.time_column.clone_from(&arguments.time);
+    options.times = times(&arguments.times);
+    options.metrics.clone_from(&arguments.metrics);
+    options.rename.clone_from(&arguments.rename);
+    options.units.clone_from(&arguments.unit);
+    options.text_columns.clone_from(&arguments.text);
+    options.sequence_column.clone_from(&arguments.sequence);
+    options.delimiter = arguments.marks.delimiter;
+    options.decimal = arguments.marks.decimal;
+    options.check()?;
+    let store = open_writer(common, &arguments.store)?;
+    let mut whole = ImportCounts::default();
+    for file in &arguments.files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let imported = progress::with_bar(common.quiet, &name, true, |progress| {
+            import_samples(&store, file, &options, Some(progress))
+        });
+        match imported {
+            Ok(counts) => whole += counts,
+            Err(error) => {
+                progress::note(
+                    common.quiet,
+                    &format!("files before {} are stored; it and those after it are not", file.display()),
+                );
+                store.close()?;
+                return Err(error.into());
+            }
+        }
+    }
+    finish(common, store, &whole)
+}
+
+fn devices(common: &Common, arguments: &DevicesImportArguments) -> Result<Outcome, Failure> {
+    let mut options = DevicesImport::new(&arguments.device);
+    options.from = arguments.from;
+    options.attributes.clone_from(&arguments.attribute);
+    options.number_columns.clone_from(&arguments.number);
+    options.delimiter = arguments.marks.delimiter;
+    options.decimal = arguments.marks.decimal;
+    let store = open_writer(common, &arguments.store)?;
+    let counts = import_devices(&store, &arguments.file, &options, None).map_err(|error| match error.kind() {
+        // A changed value without --from is wrong usage.
+        ErrorKind::AlreadyExists => Failure::Usage(error),
+        _ => error.into(),
+    })?;
+    finish(common, store, &counts)
+}
+
+fn events(common: &Common, arguments: &EventsImportArguments) -> Result<Outcome, Failure> {
+    let kind = match (arguments.kind, &arguments.kind_column) {
+        (Some(kind), _) => KindSource::Fixed(kind),
+        (None, column) => KindSource::Column { column: column.clone().unwrap_or_default(), meanings: Vec::new() },
+    };
+    let mut options = EventsImport::new(&arguments.device, &arguments.time, kind);
+    options.times = times(&arguments.times);
+    options.labels.clone_from(&arguments.label);
+    options.delimiter = arguments.delimiter;
+    let store = open_writer(common, &arguments.store)?;
+    let file: &Path = &arguments.file;
+    let counts = import_events(&store, file, &options, None)?;
+    finish(common, store, &counts)
+}
+
+fn finish(common: &Common, store: Store, counts: &ImportCounts) -> Result<Outcome, Failure> {
+    store.close()?;
+    let mut table =
+        Table::with_names(&["rows_read", "stored", "overwritten", "kept_apart", "rejected", "empty", "unchanged"]);
+    let numbers = [
+        counts.rows_read,
+        counts.stored,
+        counts.overwritten,
+        counts.kept_apart,
+        counts.rejected,
+        counts.empty,
+        counts.unchanged,
+    ];
+    table.push(numbers.map(|count| Cell::Integer(count as i64)).to_vec())?;
+    Output::new(common).table(&table)?;
+    Ok(if counts.rejected > 0 { Outcome::SomeRejected } else { Outcome::Done })
+}

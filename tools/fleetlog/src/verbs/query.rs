@@ -1,0 +1,84 @@
+//! `query` and `trend`.
+
+use fleetlog::operator::{Query, Trend};
+use fleetlog::{Cell, Error, ErrorKind, Table, Window};
+
+use crate::arguments::{Common, QueryArguments, TrendArguments};
+use crate::output::Output;
+use crate::{Failure, Outcome, progress};
+
+use super::{open_reader, repeat};
+
+pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut query = Query::expressions(arguments.metric.iter().cloned())
+        .aggregate(arguments.aggregate.iter().copied())
+        .by(arguments.by.iter().cloned())
+        .between(from, to)
+        .fill(arguments.fill)
+        .statistics(!common.no_statistics);
+    if let Some(every) = zoned(arguments.every, arguments.zone.as_deref())? {
+        query = query.every(every);
+    }
+    for condition in &arguments.cohort.conditions {
+        query = query.filter(condition.clone());
+    }
+    for filter in &arguments.filter {
+        query = query.filter_value(filter.clone());
+    }
+    if let Some(order) = &arguments.order {
+        query = match order.split_once(':') {
+            Some((column, "desc")) => query.order_falling(column),
+            Some((column, "asc")) => query.order(column),
+            _ => query.order(order),
+        };
+    }
+    if let Some(limit) = arguments.limit {
+        query = query.limit(limit);
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || Ok(reading.store.query_at(&reading.snapshot, &query, Some(progress))?))
+    })?;
+    if arguments.count_only {
+        let mut count = Table::with_names(&["rows"]);
+        count.push(vec![Cell::Integer(table.rows().len() as i64)])?;
+        Output::new(common).table(&count)?;
+    } else {
+        Output::new(common).table(&table)?;
+    }
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let every = zoned(Some(arguments.every), arguments.zone.as_deref())?.unwrap_or(arguments.every);
+    let mut trend = Trend::new(arguments.metric.clone(), every)
+        .by(arguments.by.iter().cloned())
+        .between(from, to)
+        .statistics(!common.no_statistics);
+    for condition in &arguments.cohort.conditions {
+        trend = trend.filter(condition.clone());
+    }
+    for filter in &arguments.filter {
+        trend = trend.filter_value(filter.clone());
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
+    })?;
+    Output::new(common).table(&table)?;
+    Ok(Outcome::Done)
+}
+
+fn zoned(every: Option<Window>, zone: Option<&str>) -> Result<Option<Window>, Failure> {
+    match (every, zone) {
+        (Some(every), Some(zone)) => Ok(Some(every.in_zone(zone)?)),
+        (None, Some(_)) => {
+            Err(Error::new(ErrorKind::InvalidInput, "--zone says where windows begin, and there are none")
+                .advise("add --every")
+                .into())
+        }
+        (every, None) => Ok(every),
+    }
+}

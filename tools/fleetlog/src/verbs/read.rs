@@ -1,0 +1,159 @@
+//! `samples`, `latest`, `gaps`, `outliers`, `events`, `device`.
+
+use std::path::Path;
+
+use fleetlog::operator::{EventsRequest, Explain, GapsRequest, LatestRequest, OutliersRequest, SamplesRequest};
+use fleetlog::{Cell, Event, Table, Timestamp};
+
+use crate::arguments::{Common, EventsArguments, GapsArguments, LatestArguments, OutliersArguments, SamplesArguments};
+use crate::output::Output;
+use crate::{Failure, Outcome, progress};
+
+use super::{open_reader, repeat, tell};
+
+/// Hands batches to the output while the library still produces them; what stops the output stops the call.
+struct Sink {
+    output: Output,
+    failure: Option<Failure>,
+}
+
+impl Sink {
+    fn take(&mut self, table: &Table) -> bool {
+        match self.output.batch(table) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.failure = Some(failure);
+                false
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Outcome, Failure> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => self.output.finish().map(|()| Outcome::Done),
+        }
+    }
+}
+
+pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<Outcome, Failure> {
+    let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
+    let mut request =
+        SamplesRequest::device(&arguments.device).metrics(arguments.metric.iter().cloned()).between(from, to);
+    if let Some(rows) = arguments.downsample {
+        request = request.downsample(rows);
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let mut sink = Sink { output: Output::new(common), failure: None };
+    let explain = reading.store.samples(&reading.snapshot, &request, None, &mut |batch| Ok(sink.take(&batch)))?;
+    if common.explain {
+        tell(reading.open_ms, &explain, vec![explain.elapsed_ms]);
+    }
+    sink.finish()
+}
+
+pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut request = LatestRequest::default().metrics(arguments.metric.iter().cloned()).between(from, to);
+    for condition in &arguments.cohort.conditions {
+        request = request.filter(condition.clone());
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || Ok(reading.store.latest(&reading.snapshot, &request, Some(progress))?))
+    })?;
+    Output::new(common).table(&table)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut request = GapsRequest::longer_than_ns(arguments.longer_than).between(from, to);
+    for condition in &arguments.cohort.conditions {
+        request = request.filter(condition.clone());
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || Ok(reading.store.gaps(&reading.snapshot, &request, Some(progress))?))
+    })?;
+    Output::new(common).table(&table)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn outliers(common: &Common, arguments: &OutliersArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut request = OutliersRequest::new(&arguments.metric, arguments.sigma).between(from, to);
+    for condition in &arguments.cohort.conditions {
+        request = request.filter(condition.clone());
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || Ok(reading.store.outliers(&reading.snapshot, &request, Some(progress))?))
+    })?;
+    Output::new(common).table(&table)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut request = EventsRequest::default().between(from, to);
+    if let Some(kind) = arguments.kind {
+        request = request.kind(kind);
+    }
+    for condition in &arguments.cohort.conditions {
+        request = request.filter(condition.clone());
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    let started = std::time::Instant::now();
+    let mut sink = Sink { output: Output::new(common), failure: None };
+    let names = ["device", "time", "kind", "labels"];
+    sink.take(&Table::with_names(&names));
+    reading.store.events(&reading.snapshot, &request, None, &mut |event| {
+        let mut row = Table::with_names(&names);
+        row.push(cells(event))?;
+        Ok(sink.take(&row))
+    })?;
+    if common.explain {
+        let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+        tell(
+            reading.open_ms,
+            &Explain { elapsed_ms, scan_ms: elapsed_ms, threads: 1, ..Explain::default() },
+            vec![elapsed_ms],
+        );
+    }
+    sink.finish()
+}
+
+fn cells(event: &Event) -> Vec<Cell> {
+    let labels = serde_json::json!(event.labels).to_string();
+    vec![
+        Cell::Text(event.device.to_string()),
+        Cell::Time(event.time),
+        Cell::Text(event.kind.as_str().to_owned()),
+        Cell::Text(labels),
+    ]
+}
+
+pub(crate) fn device(common: &Common, store: &Path, id: &str) -> Result<Outcome, Failure> {
+    let reading = open_reader(common, store)?;
+    let page = reading.store.device_page(&reading.snapshot, id, None)?;
+    // One table for all parts, so that scripts read it as any other.
+    let mut whole = Table::with_names(&["section", "name", "time", "value", "more"]);
+    let pick = |table: &Table, row: &[Cell], column: &str| {
+        table.column_index(column).map_or(Cell::Null, |place| row[place].clone())
+    };
+    let mut add = |section: &str, table: &Table, columns: [&str; 4]| {
+        table.rows().iter().try_for_each(|row| {
+            let cells = columns.map(|column| pick(table, row, column));
+            whole.push(std::iter::once(Cell::Text(section.to_owned())).chain(cells).collect())
+        })
+    };
+    add("summary", &page.summary, ["what", "", "value", ""])?;
+    add("attribute", &page.attributes, ["attribute", "from", "value", "to"])?;
+    add("event", &page.events, ["kind", "time", "labels", ""])?;
+    add("latest", &page.latest, ["metric", "time", "value", "unit"])?;
+    add("gaps", &page.gaps, ["device", "longest_from", "count", "total_s"])?;
+    add("logs", &page.logs, ["severity", "", "count", ""])?;
+    Output::new(common).table(&whole)?;
+    Ok(Outcome::Done)
+}

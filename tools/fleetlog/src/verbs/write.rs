@@ -1,0 +1,110 @@
+//! `init`, `attribute`, `compact`, `delete`.
+
+use std::path::Path;
+
+use fleetlog::operator::{attribute as where_attribute, attribute_history, cohort_ids};
+use fleetlog::{Delete, DeviceId, Error, ErrorKind, MetricName, Options, Store, TimeRange, WriteBatch};
+
+use crate::arguments::{AttributeVerb, Common, DeleteArguments};
+use crate::output::Output;
+use crate::{Failure, Outcome, progress};
+
+use super::{open_reader, open_writer, options};
+
+pub(crate) fn init(common: &Common, path: &Path) -> Result<Outcome, Failure> {
+    let filled = path.is_dir() && std::fs::read_dir(path).is_ok_and(|mut folder| folder.next().is_some());
+    if filled || path.is_file() {
+        let what = if filled { "the folder is not empty" } else { "a file is in the way" };
+        return Err(Error::new(ErrorKind::AlreadyExists, what).at_path(path).advise("name a new folder").into());
+    }
+    Store::open(path, Options { create: true, ..options(common) })?.close()?;
+    progress::note(common.quiet, &format!("made an empty store in {}", path.display()));
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn attribute(common: &Common, verb: &AttributeVerb) -> Result<Outcome, Failure> {
+    match verb {
+        AttributeVerb::Set { store, device, attribute: (name, value), number, from, to } => {
+            let store = open_writer(common, store)?;
+            let known = store.snapshot()?.catalog().device(device).is_some();
+            if !known {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("there is no device '{}'", device.escape_default()),
+                )
+                .advise("import its samples, or `import devices`, first")
+                .into());
+            }
+            let mut batch = WriteBatch::new();
+            let range = TimeRange::new(*from, to.unwrap_or(fleetlog::Timestamp::MAX));
+            if range.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("no time lies from {} to {}", range.from, range.to),
+                )
+                .into());
+            }
+            let entry = match (value.is_empty(), number) {
+                (true, _) => batch.attribute_none(device, name),
+                (false, false) => batch.attribute(device, name, value.as_str()),
+                (false, true) => {
+                    let number: f64 = value.parse().map_err(|_| {
+                        Error::new(ErrorKind::InvalidInput, format!("'{}' is not a number", value.escape_default()))
+                    })?;
+                    batch.attribute(device, name, number)
+                }
+            };
+            entry.from(range.from).to(range.to);
+            store.write(batch)?;
+            store.close()?;
+        }
+        AttributeVerb::Show { store, device } => {
+            let reading = open_reader(common, store)?;
+            Output::new(common).table(&attribute_history(&reading.snapshot, device)?)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn compact(common: &Common, path: &Path, cold: bool) -> Result<Outcome, Failure> {
+    let store = open_writer(common, path)?;
+    let before = store.snapshot()?.segments().len();
+    progress::with_bar(common.quiet, "segments", false, |progress| {
+        store.seal()?;
+        store.compact(cold, Some(progress))
+    })?;
+    let after = store.snapshot()?.segments().len();
+    store.close()?;
+    progress::note(common.quiet, &format!("{before} segments before, {after} now"));
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn delete(common: &Common, arguments: &DeleteArguments) -> Result<Outcome, Failure> {
+    let range = TimeRange::new(arguments.from, arguments.to);
+    if range.is_empty() {
+        return Err(
+            Error::new(ErrorKind::InvalidInput, format!("no time lies from {} to {}", range.from, range.to)).into()
+        );
+    }
+    let store = open_writer(common, &arguments.store)?;
+    let mut conditions = arguments.conditions.clone();
+    conditions.extend(arguments.device.as_ref().map(|id| where_attribute("device").is(id)));
+    let snapshot = store.snapshot()?;
+    let devices: Vec<DeviceId> = cohort_ids(&snapshot, &conditions, range)?;
+    if devices.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "no device is meant").advise("check --device and --where").into());
+    }
+    let metric = arguments.metric.as_deref().map(MetricName::new).transpose()?;
+    if let Some(metric) = metric.as_ref().filter(|metric| snapshot.catalog().metric(metric.as_str()).is_none()) {
+        return Err(Error::new(ErrorKind::NotFound, format!("there is no metric '{metric}'")).into());
+    }
+    drop(snapshot);
+    let mut batch = WriteBatch::new();
+    for device in &devices {
+        batch.delete(Delete { device: device.clone(), metric: metric.clone(), range, events: arguments.events });
+    }
+    store.write(batch)?;
+    store.close()?;
+    progress::note(common.quiet, &format!("deleted from {} devices", devices.len()));
+    Ok(Outcome::Done)
+}
