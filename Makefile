@@ -1,0 +1,59 @@
+# The two commands of the README are `make demo` and `make test`; each does all of its own set-up.
+#
+# RocksDB takes some 24 CPU-minutes to compile. It is compiled once for demo, tests, benches and CI together: one target
+# folder outside the checkout, one optimisation level for it in every profile (Cargo.toml), and ccache as the C++ compiler's
+# launcher, so that another profile or another clone finds it compiled.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+FLEETLOG_CACHE ?= $(HOME)/.cache/fleetlog
+export CARGO_TARGET_DIR ?= $(FLEETLOG_CACHE)/target
+export CCACHE_DIR ?= $(FLEETLOG_CACHE)/ccache
+# Always the same words, from the first build on: another CC would compile RocksDB again. `make setup` installs ccache.
+export CC := ccache gcc
+export CXX := ccache g++
+
+DEMO_DIR ?= $(FLEETLOG_CACHE)/demo
+# Real telemetry, where it is present beside the checkout.
+FLEETLOG_DATA ?= ../shared/data
+export FLEETLOG_DATA
+
+CARGO := cargo
+BIN = $(CARGO_TARGET_DIR)/release
+
+.PHONY: help setup demo test test-more lint coverage bench figures clean-demo
+
+help:  ## lists the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## installs what a build needs and this machine lacks
+	@tools/setup.sh
+
+demo: setup  ## a fleet-year: generated, imported, queried, dumped; then real telemetry where present
+	@$(CARGO) build --release -p fleetlog-cli -p fleetgen
+	@BIN=$(BIN) DEMO_DIR=$(DEMO_DIR) tools/demo.sh
+
+test: setup  ## the tests that every change must pass (15 minutes at most once RocksDB is built)
+	@tools/test.sh
+
+test-more: setup  ## the longer proofs: 200 kills, exhaustive damage, more property cases (45 minutes at most)
+	@tools/test-more.sh
+
+lint: setup  ## formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
+
+coverage: setup  ## line coverage by cargo tarpaulin
+	@command -v cargo-tarpaulin >/dev/null || $(CARGO) install --locked cargo-tarpaulin
+	$(CARGO) tarpaulin --config tarpaulin.toml
+
+bench: setup  ## criterion benches: write, seal, import, scan, trend, codecs
+	$(CARGO) bench --workspace --all-features
+
+figures: setup  ## measures the figures that the README states
+	$(CARGO) build --release -p fleetlog-cli -p fleetgen
+	@BIN=$(BIN) tools/figures.sh
+
+clean-demo:  ## removes what the demo made
+	rm -rf $(DEMO_DIR)

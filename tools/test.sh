@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# make test: formatting, lints, all tests with and without features, doc tests.
+set -eu
+cargo fmt --all --check
+cargo clippy --workspace --all-features --all-targets -- -D warnings
+# Embedding builds the engine alone: it must compile without any feature.
+cargo check -p fleetlog --no-default-features
+if command -v cargo-nextest >/dev/null; then
+  cargo nextest run --workspace --all-features
+else
+  cargo test --workspace --all-features --lib --bins --tests
+fi
+cargo test --workspace --all-features --doc
