@@ -230,7 +230,7 @@ impl WriteBatch {
         self.device_changes.push(DeviceChange::Rename { from, to });
     }
 
-    /// Makes one device of two.
+    /// Makes one device of two. Where both have a value at one instant, or say what an attribute was, `into` counts.
     pub fn merge_devices(&mut self, from: DeviceId, into: DeviceId) {
         self.device_changes.push(DeviceChange::Merge { from, into });
     }

@@ -4,6 +4,7 @@
 //! one block holds alone comes as the block, unread, so that its statistics can answer; where sources overlap, or a delete or an
 //! exclusion touches them, rows come merged. A device's pieces depend on the snapshot alone, never on threads.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,6 +72,8 @@ pub struct Block {
 
 /// One source of rows of a device.
 struct Layer {
+    /// The place of its handle among those of the device: of merged devices the first wins, whenever it was written.
+    rank: usize,
     sequence: Sequence,
     times: (i64, i64),
     source: LayerSource,
@@ -123,8 +126,8 @@ impl<'a> Scan<'a> {
                 Error::new(ErrorKind::NotFound, format!("there is no device with the handle {device}"))
             })?;
         let mut layers = Vec::new();
-        for handle in &entry.handles {
-            self.layers(*handle, &mut layers)?;
+        for (rank, handle) in entry.handles.iter().enumerate() {
+            self.layers((rank, *handle), &mut layers)?;
         }
         layers.sort_by_key(|layer| (layer.times.0, layer.sequence));
         let mut cluster: Vec<Layer> = Vec::new();
@@ -143,7 +146,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The sources that hold rows of a handle in the range.
-    fn layers(&self, handle: DeviceHandle, layers: &mut Vec<Layer>) -> Result<()> {
+    fn layers(&self, (rank, handle): (usize, DeviceHandle), layers: &mut Vec<Layer>) -> Result<()> {
         let tombstones = &self.snapshot.manifest().tombstones;
         let touches = |range: TimeRange, times: (i64, i64)| {
             range.touches(Timestamp::from_nanoseconds(times.0), Timestamp::from_nanoseconds(times.1))
@@ -164,7 +167,7 @@ impl<'a> Scan<'a> {
                 });
                 if deleted {
                     let rows = self.read(segment, slice.place, None)?;
-                    self.push_rows(handle, sequence, rows, &excluded, layers);
+                    self.push_rows((rank, handle), sequence, rows, &excluded, layers);
                     continue;
                 }
                 let width = reference.entry.width;
@@ -172,7 +175,7 @@ impl<'a> Scan<'a> {
                 let (segment, place, rows, touched) =
                     (Arc::clone(segment), slice.place, u64::from(slice.rows), !excluded.is_empty());
                 let source = LayerSource::Slice { segment, place, rows, bucket_start, touched, excluded };
-                layers.push(Layer { sequence, times: slice.times, source });
+                layers.push(Layer { rank, sequence, times: slice.times, source });
             }
         }
         for chunk in self.snapshot.chunks() {
@@ -183,7 +186,7 @@ impl<'a> Scan<'a> {
             {
                 let mut rows = rows.part(rows.places_in(self.range));
                 rows.columns.retain(|(metric, _)| self.metrics.contains(metric));
-                self.push_rows(handle, chunk.sequences().1, rows, &[], layers);
+                self.push_rows((rank, handle), chunk.sequences().1, rows, &[], layers);
             }
         }
         Ok(())
@@ -191,7 +194,7 @@ impl<'a> Scan<'a> {
 
     fn push_rows(
         &self,
-        handle: DeviceHandle,
+        (rank, handle): (usize, DeviceHandle),
         sequence: Sequence,
         rows: DeviceRows,
         excluded: &[TimeRange],
@@ -207,7 +210,7 @@ impl<'a> Scan<'a> {
             }
         }
         if let (Some(first), Some(last)) = (rows.times.first().copied(), rows.times.last().copied()) {
-            layers.push(Layer { sequence, times: (first, last), source: LayerSource::Rows(Arc::new(rows)) });
+            layers.push(Layer { rank, sequence, times: (first, last), source: LayerSource::Rows(Arc::new(rows)) });
         }
     }
 
@@ -225,7 +228,7 @@ impl<'a> Scan<'a> {
                 source => visit(Piece::Rows(self.rows_of(source)?.without_empty_rows())),
             };
         }
-        cluster.sort_by_key(|layer| layer.sequence);
+        cluster.sort_by_key(|layer| (Reverse(layer.rank), layer.sequence));
         let rows: Vec<DeviceRows> =
             cluster.into_iter().map(|layer| self.rows_of(layer.source)).collect::<Result<_>>()?;
         let layers: Vec<&DeviceRows> = rows.iter().collect();

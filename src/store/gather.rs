@@ -1,6 +1,7 @@
 //! Rows of one device out of everything that holds some: the one way in which seals, compactions and plain reads put
 //! layers over each other.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -99,7 +100,8 @@ fn with_metrics(mut rows: DeviceRows, metrics: Option<&[MetricHandle]>) -> Devic
 }
 
 /// The rows of some handles (one device's) in a range: sources in any order are laid over each other by their sequences,
-/// tombstones hide what is older. Rows without a value left are dropped.
+/// tombstones hide what is older. Rows without a value left are dropped. Where several handles (of merged devices) have a value
+/// at one instant, the first of them wins, whenever it was written: so the answer is the same in every layout.
 pub(super) fn gather_rows(
     sources: &[Source],
     handles: &[DeviceHandle],
@@ -107,22 +109,22 @@ pub(super) fn gather_rows(
     metrics: Option<&[MetricHandle]>,
     tombstones: &[Tombstone],
 ) -> Result<DeviceRows> {
-    let mut layers: Vec<(Sequence, DeviceRows)> = Vec::new();
+    let mut layers: Vec<(Reverse<usize>, Sequence, DeviceRows)> = Vec::new();
     for source in sources {
         let (_, last) = source.sequences();
-        for handle in handles {
+        for (rank, handle) in handles.iter().enumerate() {
             for mut rows in source.rows(*handle, range, metrics)? {
                 for tombstone in
                     tombstones.iter().filter(|tombstone| tombstone.device == *handle && tombstone.sequence > last)
                 {
                     rows = rows.without(tombstone.metric, tombstone.range);
                 }
-                layers.push((last, rows));
+                layers.push((Reverse(rank), last, rows));
             }
         }
     }
-    layers.sort_by_key(|(sequence, _)| *sequence);
-    let layers: Vec<&DeviceRows> = layers.iter().map(|(_, rows)| rows).collect();
+    layers.sort_by_key(|(rank, sequence, _)| (*rank, *sequence));
+    let layers: Vec<&DeviceRows> = layers.iter().map(|(.., rows)| rows).collect();
     Ok(merge_rows(&layers)?.without_empty_rows())
 }
 
