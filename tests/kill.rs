@@ -1,0 +1,244 @@
+//! A process that writes, seals, compacts and loads is killed at any moment: reopened, the store holds every commit that was
+//! acknowledged, of the one under way all or nothing, and no more.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fleetlog::{
+    Column, Delete, DeviceId, DeviceRows, EventKind, MetricName, MetricType, Options, Presence, Sequence, Store,
+    TimeRange, Timestamp, Values, WriteBatch,
+};
+
+const FOLDER: &str = "FLEETLOG_KILL_FOLDER";
+const MINUTE_NS: i64 = 60_000_000_000;
+const DEVICES: u64 = 7;
+
+fn options() -> Options {
+    Options { memory_bytes: 16 << 20, threads: 1, compact_in_background: true, ..Options::default() }
+}
+
+/// Where commit `n` writes: mostly forward in time, sometimes a month late.
+fn time_of(n: u64) -> i64 {
+    let late = if n % 5 == 0 { 40 * 1_440 } else { 0 };
+    (29_000_000 + n as i64 - late) * MINUTE_NS
+}
+
+fn device_of(n: u64) -> String {
+    format!("device-{}", n % DEVICES)
+}
+
+fn is_load(n: u64) -> bool {
+    n % 19 == 0
+}
+
+/// Rows of commit `n`; some commits are large, so that the memory budget seals by itself.
+fn rows_of(n: u64) -> u64 {
+    if n % 23 == 0 { 4_000 } else { 3 }
+}
+
+/// The samples after commits 1 to `last`, the law of this test: (device, time) and value.
+fn expected(last: u64) -> BTreeMap<(String, i64), f64> {
+    let mut samples = BTreeMap::new();
+    for n in 1..=last {
+        if let Some((device, range)) = delete_of(n) {
+            samples.retain(|(owner, time), _| *owner != device || !range.contains(Timestamp::from_nanoseconds(*time)));
+        }
+        for row in 0..rows_of(n) {
+            samples.insert((device_of(n), time_of(n) + row as i64), n as f64);
+        }
+    }
+    samples
+}
+
+fn delete_of(n: u64) -> Option<(String, TimeRange)> {
+    let victim = n.checked_sub(6).filter(|victim| n % 17 == 0 && *victim > 0)?;
+    let at = |time: i64| Timestamp::from_nanoseconds(time);
+    Some((device_of(victim), TimeRange::new(at(time_of(victim)), at(time_of(victim) + 2))))
+}
+
+fn commit(store: &Store, n: u64) -> Sequence {
+    if is_load(n) {
+        let mut load = store.bulk_load().unwrap();
+        let device = load.device(&DeviceId::new(device_of(n)).unwrap()).unwrap();
+        let (metric, _) = load.metric(&MetricName::new("x").unwrap(), MetricType::Float, None, None).unwrap();
+        let times: Vec<i64> = (0..rows_of(n)).map(|row| time_of(n) + row as i64).collect();
+        let values = Values::Float(vec![n as f64; times.len()]);
+        load.rows(device, &DeviceRows { times, columns: vec![(metric, Column { presence: Presence::All, values })] })
+            .unwrap();
+        delete(load.batch(), n);
+        mark(load.batch(), n);
+        return load.commit().unwrap();
+    }
+    let mut batch = WriteBatch::new();
+    for row in 0..rows_of(n) {
+        batch.reading(device_of(n), Timestamp::from_nanoseconds(time_of(n) + row as i64)).float("x", n as f64);
+    }
+    delete(&mut batch, n);
+    mark(&mut batch, n);
+    store.write(batch).unwrap()
+}
+
+fn delete(batch: &mut WriteBatch, n: u64) {
+    if let Some((device, range)) = delete_of(n) {
+        batch.delete(Delete { device: DeviceId::new(device).unwrap(), metric: None, range, events: false });
+    }
+}
+
+/// An event and an attribute tell which commit came last.
+fn mark(batch: &mut WriteBatch, n: u64) {
+    batch.event("marker", Timestamp::from_nanoseconds(n as i64), EventKind::Stage, [("n", n.to_string())]);
+    batch.attribute("marker", "last", n.to_string());
+}
+
+/// Commits that are there, by their marks, which come without a gap.
+fn last_commit(store: &Store) -> u64 {
+    let snapshot = store.snapshot().unwrap();
+    let mut marks = Vec::new();
+    snapshot
+        .events(TimeRange::ALL, None, &mut |event| {
+            marks.push(event.time.nanoseconds() as u64);
+            Ok(true)
+        })
+        .unwrap();
+    let last = marks.len() as u64;
+    assert_eq!(marks, (1..=last).collect::<Vec<_>>(), "marks without a gap");
+    let marker = snapshot.catalog().device("marker");
+    let said = marker.and_then(|marker| snapshot.attributes().value_at(marker, "last", Timestamp::from_nanoseconds(0)));
+    assert_eq!(
+        said.map(|value| value.to_text()),
+        (last > 0).then(|| last.to_string()),
+        "attribute and events of one commit"
+    );
+    last
+}
+
+fn stored(store: &Store) -> BTreeMap<(String, i64), f64> {
+    let snapshot = store.snapshot().unwrap();
+    let mut samples = BTreeMap::new();
+    for device in snapshot.catalog().devices() {
+        let rows = snapshot.rows(device.handle, TimeRange::ALL, None).unwrap();
+        let Some((_, column)) = rows.columns.first() else { continue };
+        let Values::Float(values) = &column.values else { panic!("floats") };
+        assert_eq!(values.len(), rows.len());
+        samples.extend(rows.times.iter().zip(values).map(|(time, value)| ((device.id.to_string(), *time), *value)));
+    }
+    samples
+}
+
+/// The process that is killed: goes on from the last commit, and says each number once it is durable.
+#[test]
+#[ignore = "started by the tests of this file"]
+fn child() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let store = Store::open(folder, options()).unwrap();
+    let mut n = last_commit(&store);
+    let mut out = std::io::stdout();
+    loop {
+        n += 1;
+        commit(&store, n);
+        writeln!(out, "\nack {n}").unwrap();
+        out.flush().unwrap();
+        if n % 13 == 0 {
+            store.seal().unwrap();
+        }
+        if n % 31 == 0 {
+            store.compact(n % 2 == 0, None).unwrap();
+        }
+    }
+}
+
+/// Numbers that look random, from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+/// Runs the child until it has said some commits, and kills it a random moment later. Gives the last commit that it said.
+fn run_and_kill(folder: &Path, dice: &mut Dice) -> u64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads", "1"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut acknowledged = 0;
+    let mut take = |line: std::io::Result<String>| {
+        let number = line.ok().and_then(|line| line.strip_prefix("ack ").and_then(|number| number.parse::<u64>().ok()));
+        acknowledged = acknowledged.max(number.unwrap_or(0));
+        number.is_some()
+    };
+    let mut wanted = 1 + dice.roll(40);
+    for line in said.by_ref() {
+        wanted -= u64::from(take(line));
+        if wanted == 0 {
+            break;
+        }
+    }
+    assert_eq!(wanted, 0, "the child ended by itself");
+    let moment = Instant::now() + Duration::from_micros(dice.roll(30_000));
+    while Instant::now() < moment {
+        std::hint::spin_loop();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said.for_each(|line| {
+        take(line);
+    });
+    acknowledged
+}
+
+fn survive(kills: u32, seed: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut dice = Dice(seed);
+    for kill in 0..kills {
+        let acknowledged = run_and_kill(&path, &mut dice);
+        let check = |store: &Store, how: &str| {
+            let last = last_commit(store);
+            assert!(
+                last == acknowledged || last == acknowledged + 1,
+                "{how}, kill {kill}: {last} of {acknowledged} commits"
+            );
+            let (found, wanted) = (stored(store), expected(last));
+            let wrong: Vec<_> = wanted.iter().filter(|(key, value)| found.get(*key) != Some(*value)).take(3).collect();
+            assert!(
+                wrong.is_empty() && found.len() == wanted.len(),
+                "{how}, kill {kill}: {wrong:?}; {} of {}",
+                found.len(),
+                wanted.len()
+            );
+        };
+        // A reader first: it repairs nothing, and must see the same.
+        check(&Store::open_read_only(&path, options()).unwrap(), "reader");
+        let store = Store::open(&path, options()).unwrap();
+        check(&store, "writer");
+        // Files that nothing names are gone.
+        let segments = store.snapshot().unwrap().segments().len();
+        assert_eq!(std::fs::read_dir(path.join("segments")).unwrap().count(), segments, "kill {kill}");
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn acknowledged_commits_survive_a_dozen_kills() {
+    survive(12, 0x9e37_79b9_7f4a_7c15);
+}
+
+#[test]
+#[ignore = "two hundred kills: make test-more"]
+fn acknowledged_commits_survive_two_hundred_kills() {
+    for seed in 1..=10 {
+        survive(20, seed * 0x2545_f491_4f6c_dd1d);
+    }
+}
