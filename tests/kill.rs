@@ -239,6 +239,6 @@ fn acknowledged_commits_survive_a_dozen_kills() {
 #[ignore = "two hundred kills: make test-more"]
 fn acknowledged_commits_survive_two_hundred_kills() {
     for seed in 1..=10 {
-        survive(20, seed * 0x2545_f491_4f6c_dd1d);
+        survive(20, 0x2545_f491_4f6c_dd1d_u64.wrapping_mul(seed));
     }
 }

@@ -3,17 +3,52 @@
 # times; then the same trend over real telemetry, where it is present.
 set -eu
 bin=${BIN:?folder of the release build} dir=${DEMO_DIR:?folder for what the demo makes}
-data=${FLEETLOG_DATA:-../shared/data}
-fleetlog=$bin/fleetlog
-mkdir -p "$dir"
+data=$(cd "${FLEETLOG_DATA:-../shared/data}" 2>/dev/null && pwd || true)
 say() { printf '\n== %s\n' "$*"; }
-run() { printf '$ fleetlog %s\n' "$*"; "$fleetlog" "$@"; }
+run() { printf '$ fleetlog %s\n' "$*"; "$bin/fleetlog" "$@" --format table --quiet; }
+mkdir -p "$dir" && cd "$dir"
+TIMEFORMAT='   (%R s)'
 
-say "A fleet-year: 100 devices, a row a minute, 8 metrics"
-if [ ! -e "$dir/fleet/truth.json" ]; then
-  "$bin/fleetgen" --devices 100 --days 365 --seed 2025 --out "$dir/fleet"
+say "A fleet-year: 100 devices, a row a minute, 8 metrics, with its ground truth"
+if [ ! -e fleet/truth.json ]; then
+  rm -rf fleet
+  time "$bin/fleetgen" --devices 100 --days 365 --seed 2025 --out fleet
 fi
-rm -rf "$dir/year.fleet"
-cd "$dir"
+rm -rf year.fleet machines.fleet
+
+say "Into a store: samples, devices, the history of their firmware, events"
 run init year.fleet
 time run import samples year.fleet fleet/samples.parquet --device device --time time
+run import devices year.fleet fleet/devices.csv --device device
+run import devices year.fleet fleet/attributes.csv --device device --from-column time --attribute value=firmware
+run import events year.fleet fleet/events.csv --device device --time time --kind-column kind --label component --label cause
+
+say "What it holds (a few devices have wrong clocks: hence 1970)"
+run info year.fleet
+
+say "The year's trend of temperature by region, of power by firmware as it was at the time"
+time run trend year.fleet --metric temperature_c --every 1mo --by region --from 2025-01-01 --to 2026-01-01
+time run trend year.fleet --metric power_w --every 1w --by firmware --from 2025-01-01 --to 2026-01-01
+
+say "Monthly mean, minimum and maximum by region: from statistics, without reading a value"
+run query year.fleet --metric temperature_c --aggregate mean,min,max --every 1mo --by region --from 2025-01-01 --to 2026-01-01 --limit 12 --explain
+
+say "An excerpt of the dump"
+run dump year.fleet --manifest --index | cut -c1-110 | head -40
+
+say "Failures of the year"
+run events year.fleet --kind failure | head -8
+
+machines=${data:+$data/azure-pdm}
+if [ -n "$machines" ] && [ -e "$machines/PdM_machines.csv" ]; then
+  say "Real telemetry: machines of azure-pdm, that nobody here wrote"
+  run init machines.fleet
+  run import samples machines.fleet "$machines"/PdM_telemetry*.csv --device machineID --time datetime --time-format '%Y-%m-%d %H:%M:%S'
+  run import devices machines.fleet "$machines/PdM_machines.csv" --device machineID
+  run trend machines.fleet --metric vibration --every 1d --by model
+  run query machines.fleet --metric volt,pressure --aggregate mean,p95 --by model
+else
+  say "No real telemetry is here (FLEETLOG_DATA names its folder): the same over one device's year"
+  run trend year.fleet --metric battery_v --every 1d --by device --where device=dev-000001 --from 2025-01-01
+fi
+say "Done: the stores lie in $dir"

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::{Field, Number, Outcome, Record, RecordReader, Rejection, excerpt, parse_number};
+use crate::ingest::{Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, excerpt, parse_number};
 use crate::model::{AttributeName, AttributeValue, DeviceId, WriteBatch};
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
@@ -31,6 +31,8 @@ pub const NUMBER_COLUMNS: [&str; 9] =
 #[derive(Debug)]
 pub(super) struct Stated {
     pub(super) device: DeviceId,
+    /// From when on, where a column says it.
+    from: Option<Timestamp>,
     /// The row that said it first.
     row: u64,
     /// Attribute (by place in the list of attributes) and value.
@@ -48,7 +50,7 @@ pub(super) struct Statements {
 pub(super) trait Known {
     /// The newest value, whatever came before it.
     fn newest(&self, device: &str, attribute: &str) -> Option<AttributeValue>;
-    /// Whether the newest statement about it is exactly this one.
+    /// Whether the newest statement about it and this range is this one.
     fn is_stated(&self, device: &str, attribute: &str, value: &AttributeValue, range: TimeRange) -> bool;
 }
 
@@ -62,8 +64,11 @@ impl Known for Snapshot {
     fn is_stated(&self, device: &str, attribute: &str, value: &AttributeValue, range: TimeRange) -> bool {
         let Some(handle) = self.catalog().device(device) else { return false };
         let statements = self.attributes().assertions(handle);
-        let newest = statements.iter().rev().find(|statement| statement.attribute.as_str() == attribute);
-        newest.is_some_and(|newest| newest.range == range && newest.value.as_ref() == Some(value))
+        let mut same_range = statements
+            .iter()
+            .rev()
+            .filter(|statement| statement.attribute.as_str() == attribute && statement.range == range);
+        same_range.next().is_some_and(|newest| newest.value.as_ref() == Some(value))
     }
 }
 
@@ -91,6 +96,10 @@ pub fn import_devices(
 ) -> Result<ImportCounts> {
     let path = path.as_ref();
     check_marks(options.delimiter, options.decimal)?;
+    if options.from.is_some() && options.from_column.is_some() {
+        return Err(Error::new(ErrorKind::InvalidInput, "one time for all rows and a column of times are given")
+            .advise("use one of --from and --from-column"));
+    }
     let work = || {
         let mut reader = super::table::open(path, options.delimiter, progress)?;
         let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
@@ -118,7 +127,8 @@ pub(super) fn collect(
 ) -> Result<Statements> {
     let mut columns = AttributeColumns::default();
     let mut statements = Statements { attributes: Vec::new(), devices: Vec::new() };
-    let mut places: HashMap<DeviceId, usize> = HashMap::new();
+    let mut places: HashMap<Subject, usize> = HashMap::new();
+    let times = options.times.reader()?;
     let (mut record, mut device, mut bytes) = (Record::new(), String::new(), 0_usize);
     loop {
         let rejection = match reader.read(&mut record)? {
@@ -126,11 +136,11 @@ pub(super) fn collect(
             Outcome::Rejected(rejection) => Some(rejection),
             Outcome::Record => {
                 columns.update(reader, options, &mut statements.attributes)?;
-                match read_row(&record, &columns, options, &mut device) {
+                match read_row(&record, &columns, options, &times, &mut device) {
                     Err(reason) => Some(Rejection::new(record.line(), reason, record.first_bytes())),
-                    Ok((id, values)) => {
+                    Ok((subject, values)) => {
                         bytes += 200 + values.iter().map(|(_, value)| 64 + value_bytes(value)).sum::<usize>();
-                        merge_row(&mut statements, &mut places, id, record.line(), values, counts)?;
+                        merge_row(&mut statements, &mut places, subject, record.line(), values, counts)?;
                         None
                     }
                 }
@@ -162,6 +172,7 @@ fn value_bytes(value: &AttributeValue) -> usize {
 #[derive(Debug, Default)]
 struct AttributeColumns {
     device: Option<usize>,
+    from: Option<usize>,
     /// Column, place of the attribute, and whether it is a number.
     attributes: Vec<(usize, usize, bool)>,
     looked_at: usize,
@@ -178,6 +189,10 @@ impl AttributeColumns {
         for (number, column) in columns.names().iter().enumerate().skip(self.looked_at) {
             if *column == options.device_column && self.device.is_none() {
                 self.device = Some(number);
+                continue;
+            }
+            if options.from_column.as_ref() == Some(column) && self.from.is_none() {
+                self.from = Some(number);
                 continue;
             }
             let name = match options.attributes.iter().find(|(wanted, _)| wanted == column) {
@@ -204,6 +219,7 @@ impl AttributeColumns {
             .iter()
             .map(|(column, _)| column)
             .chain([&options.device_column])
+            .chain(&options.from_column)
             .chain(&options.number_columns);
         match wanted.into_iter().find(|column| reader.columns().find(column).is_none()) {
             Some(column) => Err(missing_column(column, reader.columns())),
@@ -212,23 +228,31 @@ impl AttributeColumns {
     }
 }
 
-type Row = (DeviceId, Vec<(usize, AttributeValue)>);
+/// A device, and from when on a row speaks of it where a column says so.
+type Subject = (DeviceId, Option<Timestamp>);
+type Row = (Subject, Vec<(usize, AttributeValue)>);
 
 fn read_row(
     record: &Record,
     columns: &AttributeColumns,
     options: &DevicesImport,
+    times: &TimeReader,
     device: &mut String,
 ) -> std::result::Result<Row, String> {
     name_field(columns.device.map_or(Field::Missing, |column| record.field(column)), "the device", device)?;
     let id = DeviceId::new(&device).map_err(|error| error.message().to_owned())?;
+    let from = match (columns.from, &options.from_column) {
+        (Some(column), _) => Some(times.read(record.field(column))?),
+        (None, Some(name)) => return Err(format!("'{name}' is missing")),
+        (None, None) => None,
+    };
     let mut values = Vec::with_capacity(columns.attributes.len());
     for (column, attribute, is_number) in &columns.attributes {
         let field = record.field(*column);
         let value = if *is_number { number(field, options.decimal)? } else { text(field)? };
         values.extend(value.map(|value| (*attribute, value)));
     }
-    Ok((id, values))
+    Ok(((id, from), values))
 }
 
 fn number(field: Field<'_>, decimal: u8) -> std::result::Result<Option<AttributeValue>, String> {
@@ -266,8 +290,8 @@ pub(super) fn text(field: Field<'_>) -> std::result::Result<Option<AttributeValu
 /// Adds what a row says; a device may have several rows, as long as they agree.
 fn merge_row(
     statements: &mut Statements,
-    places: &mut HashMap<DeviceId, usize>,
-    device: DeviceId,
+    places: &mut HashMap<Subject, usize>,
+    subject: Subject,
     row: u64,
     values: Vec<(usize, AttributeValue)>,
     counts: &mut ImportCounts,
@@ -276,9 +300,10 @@ fn merge_row(
         counts.empty += 1;
         return Ok(());
     }
-    let Some(place) = places.get(&device) else {
-        places.insert(device.clone(), statements.devices.len());
-        statements.devices.push(Stated { device, row, values });
+    let Some(place) = places.get(&subject) else {
+        places.insert(subject.clone(), statements.devices.len());
+        let (device, from) = subject;
+        statements.devices.push(Stated { device, from, row, values });
         return Ok(());
     };
     counts.overwritten += 1;
@@ -291,8 +316,8 @@ fn merge_row(
                 let message = format!("the file says that {name} is '{first}' (row {}) and '{value}'", stated.row);
                 return Err(Error::new(ErrorKind::InvalidInput, message)
                     .at_row(row)
-                    .for_device(device.as_str())
-                    .advise("import one file for each time, with --from"));
+                    .for_device(subject.0.as_str())
+                    .advise("say from when on each row holds, with --from-column"));
             }
             None => stated.values.push((attribute, value)),
         }
@@ -313,7 +338,7 @@ pub(super) fn batch(
         let mut is_new = false;
         for (attribute, value) in &stated.values {
             let attribute = statements.attributes[*attribute].as_str();
-            if let Some(from) = from {
+            if let Some(from) = stated.from.or(from) {
                 if known.is_stated(device, attribute, value, TimeRange::new(from, Timestamp::MAX)) {
                     continue;
                 }

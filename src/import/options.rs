@@ -140,6 +140,10 @@ pub struct DevicesImport {
     /// From when on the attributes hold. `None`: only attributes that a device does not have yet are set, for all time, and a
     /// changed value is refused.
     pub from: Option<Timestamp>,
+    /// The column that says from when on the attributes of a row hold: a history, in any order.
+    pub from_column: Option<String>,
+    /// How its times are written.
+    pub times: TimeForm,
     /// The columns that are attributes: (column, attribute). All but the device's, under their own names, where empty.
     pub attributes: Vec<(String, String)>,
     /// Columns whose values are numbers beside those of [`super::NUMBER_COLUMNS`].
@@ -157,6 +161,8 @@ impl DevicesImport {
         Self {
             device_column: device_column.into(),
             from: None,
+            from_column: None,
+            times: TimeForm::default(),
             attributes: Vec::new(),
             number_columns: Vec::new(),
             delimiter: CsvOptions::default().delimiter,

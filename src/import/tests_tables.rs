@@ -203,3 +203,31 @@ fn parquet_gives_the_same_events_as_text() {
     assert_eq!(shown, ["1969-12-31T23:00:00Z 2 {}", "2024-01-23T16:13:00Z 1 {\"part\": \"pump\"}"]);
     assert_eq!(rejections.len(), 1);
 }
+
+#[test]
+fn a_history_has_a_column_that_says_from_when() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        crate::store::Store::open(folder.path().join("store"), crate::store::Options::default()).expect("a store");
+    let path = file(
+        folder.path(),
+        "history.csv",
+        "device,time,attribute,value\nd1,2025-03-01,firmware,2\nd1,2025-01-01,firmware,1\nd2,2025-02-01,firmware,1\nd2,soon,firmware,3\n",
+    );
+    let mut options = DevicesImport::new("device");
+    options.from_column = Some("time".to_owned());
+    options.attributes = vec![("value".to_owned(), "firmware".to_owned())];
+    let counts = super::import_devices(&store, &path, &options, None).expect("a good file");
+    assert_eq!((counts.rows_read, counts.stored, counts.rejected), (4, 3, 1));
+    let snapshot = store.snapshot().expect("a moment");
+    let firmware = |device: &str, at: &str| {
+        let handle = snapshot.catalog().device(device).expect("a device");
+        let at = crate::time::Timestamp::parse(at).expect("a time");
+        snapshot.attributes().value_at(handle, "firmware", at).map(|value| value.to_text())
+    };
+    assert_eq!(firmware("d1", "2025-02-15"), Some("1".to_owned()));
+    assert_eq!(firmware("d1", "2025-03-15"), Some("2".to_owned()));
+    assert_eq!(firmware("d2", "2025-01-15"), None);
+    let again = super::import_devices(&store, &path, &options, None).expect("a good file");
+    assert_eq!((again.stored, again.unchanged), (0, 3));
+}

@@ -96,6 +96,11 @@ pub(crate) struct DevicesImportArguments {
     /// From when on the attributes hold. Without it only attributes that a device does not have yet are set, for all time.
     #[arg(long, value_name = "T", value_parser = time)]
     pub(crate) from: Option<Timestamp>,
+    /// The column that says from when on the attributes of a row hold: a history.
+    #[arg(long, value_name = "COL", conflicts_with = "from")]
+    pub(crate) from_column: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: Times,
     /// A column that is an attribute, and its name (COL or COL=NAME); all columns by default.
     #[arg(long, value_name = "COL=NAME", value_parser = pair_or_one)]
     pub(crate) attribute: Vec<(String, String)>,

@@ -71,6 +71,8 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
 fn devices(common: &Common, arguments: &DevicesImportArguments) -> Result<Outcome, Failure> {
     let mut options = DevicesImport::new(&arguments.device);
     options.from = arguments.from;
+    options.from_column.clone_from(&arguments.from_column);
+    options.times = times(&arguments.times);
     options.attributes.clone_from(&arguments.attribute);
     options.number_columns.clone_from(&arguments.number);
     options.delimiter = arguments.marks.delimiter;
