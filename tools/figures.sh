@@ -67,7 +67,7 @@ year="--from 2025-01-01 --to 2026-01-01"
   figure "open of the sealed fleet-year, ms" "$(printf %.2f "$(explained open_ms)")" most 100
   query "the same without statistics" 30000 query figures.fleet --metric temperature_c --aggregate mean,min,max --every 1mo --by region $year --no-statistics
   query "p95 and stddev by region and firmware" 30000 query figures.fleet --metric temperature_c --aggregate p95,stddev --by region,firmware $year
-  query "8 metrics, hourly, by device, every aggregate" 60000 query figures.fleet --metric temperature_c,power_w,rssi_dbm,battery_v --aggregate mean,min,max,stddev,first,last,slope --every 1d --by device $year
+  query "4 metrics, daily, by device, 7 aggregates" 60000 query figures.fleet --metric temperature_c,power_w,rssi_dbm,battery_v --aggregate mean,min,max,stddev,first,last,slope --every 1d --by device $year
   query "weekly trend by firmware" 30000 trend figures.fleet --metric power_w --every 1w --by firmware $year
 }
 rm -f out.csv err.txt

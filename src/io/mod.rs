@@ -3,8 +3,12 @@
 //! Guarantees: a file that [`FileSystem::publish`] has put under its final name is whole and durable under that name when
 //! the call returns, provided that it was synced before; every error names the path.
 
+#[cfg(test)]
+mod fault;
 mod real;
 
+#[cfg(test)]
+pub use fault::FaultFileSystem;
 pub use real::RealFileSystem;
 
 use std::fmt::Debug;
@@ -31,9 +35,16 @@ pub trait FileSystem: Send + Sync + Debug {
     fn publish(&self, temporary: &Path, path: &Path) -> Result<()>;
     /// Removes a file; absent is fine.
     fn remove(&self, path: &Path) -> Result<()>;
+    /// Holds a folder against other writers, of this process too, until the hold is dropped;
+    /// [`crate::ErrorKind::StoreHeld`] where somebody has it.
+    fn hold(&self, folder: &Path) -> Result<FolderHold>;
     /// Makes creations, renames and removals in a folder durable.
     fn sync_folder(&self, folder: &Path) -> Result<()>;
 }
+
+/// A folder that is held against other writers.
+#[derive(Debug)]
+pub struct FolderHold(#[expect(dead_code, reason = "it is held, not read")] std::fs::File);
 
 /// Positioned reads of an immutable file.
 pub trait ReadFile: Send + Sync + Debug {

@@ -1,6 +1,6 @@
 //! The operating system's file system.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{FileSystem, InPlaceFile, ReadFile, WriteFile};
+use super::{FileSystem, FolderHold, InPlaceFile, ReadFile, WriteFile};
 
 /// Appends are gathered to this many bytes before they reach the operating system.
 const APPEND_BUFFER_BYTES: usize = 256 << 10;
@@ -76,6 +76,19 @@ impl FileSystem for RealFileSystem {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(error, "removing a file", path)),
             _ => Ok(()),
+        }
+    }
+
+    /// By flock of the folder itself. RocksDB's own lock is of the older kind, which ends when the process closes any handle of
+    /// the file: a host that copies the folder would lose it.
+    fn hold(&self, folder: &Path) -> Result<FolderHold> {
+        let file = File::open(folder).map_err(|error| Error::io(error, "opening a folder", folder))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderHold(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::StoreHeld, "another writer has it open")
+                .at_path(folder)
+                .advise("close the other writer, or open the store for reading")),
+            Err(TryLockError::Error(error)) => Err(Error::io(error, "locking a folder", folder)),
         }
     }
 

@@ -231,6 +231,9 @@ impl FileSystem for MemoryFile {
     fn create(&self, _: &std::path::Path) -> Result<Box<dyn WriteFile>> {
         unreachable!()
     }
+    fn hold(&self, folder: &std::path::Path) -> Result<crate::io::FolderHold> {
+        RealFileSystem.hold(folder)
+    }
     fn open_in_place(&self, _: &std::path::Path, _: u64) -> Result<Box<dyn InPlaceFile>> {
         unreachable!()
     }

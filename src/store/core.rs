@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Mark, SegmentEntry, Watermark};
 use crate::hot::{Chunk, ChunkBuilder};
 use crate::index::AttributeIndex;
-use crate::io::FileSystem;
+use crate::io::{FileSystem, FolderHold};
 use crate::kv::Kv;
 use crate::model::{SegmentId, Sequence};
 
@@ -107,6 +107,9 @@ pub(super) struct Core {
     /// Whether the watermark lags behind the log.
     pub(super) lagging: AtomicBool,
     pub(super) counters: Counters,
+    /// Keeps other writers out; dropped last.
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub(super) hold: Option<FolderHold>,
 }
 
 /// Locks, also after a panic elsewhere: every change below a lock leaves whole values at each step.

@@ -229,3 +229,5 @@ impl Drop for Handle {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_faults;

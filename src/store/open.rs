@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Mark, WATERMARK_BYTES, Watermark, decode_commit, decode_record, decode_watermark};
 use crate::hot::ChunkBuilder;
 use crate::index::AttributeIndex;
-use crate::io::{FileSystem, RealFileSystem};
+use crate::io::{FileSystem, FolderHold};
 use crate::kv::{Family, Kv, KvBatch, KvOptions};
 use crate::model::{SegmentId, Sequence};
 use crate::segment::{file_name, id_of_file, temporary_name};
@@ -30,8 +30,9 @@ const READER_TRIES: usize = 5;
 /// Opens for writing.
 pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
-    let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+    let fs = Arc::clone(&options.file_system);
     let create = prepare_folder(&layout, fs.as_ref(), options.create)?;
+    let hold = fs.hold(path)?;
     let kv = Kv::open(&layout.database(), create, &kv_options(&options)).map_err(|error| named(error, path))?;
     let meta = match Meta::load(&kv, path)? {
         Some(meta) => meta,
@@ -45,7 +46,7 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let state = recover(&layout, &fs, &kv, meta, manifest, mark)?;
     let durable = Mark { sequence: state.sequence, hash: state.hash };
     let lag = Lag { watermark, durable, batches: u32::from(durable != mark), unflushed: false };
-    build(layout, options, kv, fs, state, Some(lag))
+    build(layout, options, kv, fs, state, Some((lag, hold)))
 }
 
 /// Opens for reading beside a writer, or where there is none. Every segment's file is opened at once, so that nothing which
@@ -55,7 +56,7 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+        let fs = Arc::clone(&options.file_system);
         if !layout.exists() {
             return Err(not_a_store(path));
         }
@@ -322,8 +323,9 @@ fn build(
     kv: Kv,
     fs: Arc<dyn FileSystem>,
     state: State,
-    lag: Option<Lag>,
+    writer: Option<(Lag, FolderHold)>,
 ) -> Result<Core> {
+    let (lag, hold) = writer.unzip();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .thread_name(|place| format!("fleetlog-{place}"))
@@ -344,6 +346,7 @@ fn build(
         poisoned: AtomicBool::new(false),
         lagging: AtomicBool::new(lagging),
         counters: Counters::default(),
+        hold,
     };
     drop(lock(&core.state));
     Ok(core)

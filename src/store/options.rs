@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::io::{FileSystem, RealFileSystem};
 use crate::time::{SharedClock, SystemClock, TimeRange};
 
 /// When a write counts as done.
@@ -24,6 +25,8 @@ pub struct Options {
     pub threads: usize,
     /// When `write` returns.
     pub durability: Durability,
+    /// The file system of segments and watermark; tests of hosts may put a double here.
+    pub file_system: Arc<dyn FileSystem>,
     /// Where the present comes from.
     pub clock: SharedClock,
     /// Readings, events and log records outside are refused.
@@ -40,6 +43,7 @@ impl Default for Options {
             memory_bytes: 256 << 20,
             threads: 0,
             durability: Durability::Synced,
+            file_system: Arc::new(RealFileSystem),
             clock: Arc::new(SystemClock),
             accepted_times: TimeRange::ALL,
             create: true,

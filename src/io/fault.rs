@@ -1,0 +1,153 @@
+//! A double of the file system that fails on demand: for tests of what a full disk or a broken one leaves behind.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::{FileSystem, FolderHold, InPlaceFile, ReadFile, RealFileSystem, WriteFile};
+
+/// What the double counts and when it fails; shared with the files that it opened.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Changes of the disk that still work; below zero all do.
+    left: AtomicI64,
+    /// Whether all that comes after the first failure fails too.
+    stays: bool,
+    failures: AtomicU64,
+    changes: AtomicU64,
+}
+
+impl Plan {
+    fn change(&self, path: &Path) -> Result<()> {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        let left = self.left.load(Ordering::Relaxed);
+        if left < 0 {
+            return Ok(());
+        }
+        if left > 0 {
+            self.left.store(left - 1, Ordering::Relaxed);
+            return Ok(());
+        }
+        if !self.stays {
+            self.left.store(-1, Ordering::Relaxed);
+        }
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        Err(Error::new(ErrorKind::OutOfSpace, "no space is left (a fault of the test)").at_path(path))
+    }
+}
+
+/// The real file system, until a change of the disk that is to fail.
+#[derive(Debug, Clone, Default)]
+pub struct FaultFileSystem(Arc<Plan>);
+
+impl FaultFileSystem {
+    /// Fails the change after so many that work: once, or from then on.
+    pub fn after(changes: u64, stays: bool) -> Self {
+        Self(Arc::new(Plan { left: AtomicI64::new(changes as i64), stays, ..Plan::default() }))
+    }
+
+    /// How many changes failed.
+    pub fn failures(&self) -> u64 {
+        self.0.failures.load(Ordering::Relaxed)
+    }
+
+    /// The disk works again.
+    pub fn heal(&self) {
+        self.0.left.store(-1, Ordering::Relaxed);
+    }
+}
+
+impl FileSystem for FaultFileSystem {
+    fn create_folder(&self, path: &Path) -> Result<()> {
+        RealFileSystem.create_folder(path)
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        RealFileSystem.list(folder)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool> {
+        RealFileSystem.exists(path)
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn ReadFile>> {
+        RealFileSystem.open(path)
+    }
+
+    fn create(&self, path: &Path) -> Result<Box<dyn WriteFile>> {
+        self.0.change(path)?;
+        Ok(Box::new(FaultFile { file: RealFileSystem.create(path)?, plan: Arc::clone(&self.0), path: path.to_owned() }))
+    }
+
+    fn open_in_place(&self, path: &Path, length: u64) -> Result<Box<dyn InPlaceFile>> {
+        let file = RealFileSystem.open_in_place(path, length)?;
+        Ok(Box::new(FaultInPlace { file, plan: Arc::clone(&self.0), path: path.to_owned() }))
+    }
+
+    fn publish(&self, temporary: &Path, path: &Path) -> Result<()> {
+        self.0.change(path)?;
+        RealFileSystem.publish(temporary, path)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        self.0.change(path)?;
+        RealFileSystem.remove(path)
+    }
+
+    fn hold(&self, folder: &Path) -> Result<FolderHold> {
+        RealFileSystem.hold(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        self.0.change(folder)?;
+        RealFileSystem.sync_folder(folder)
+    }
+}
+
+#[derive(Debug)]
+struct FaultFile {
+    file: Box<dyn WriteFile>,
+    plan: Arc<Plan>,
+    path: PathBuf,
+}
+
+impl WriteFile for FaultFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.plan.change(&self.path)?;
+        self.file.append(bytes)
+    }
+
+    fn position(&self) -> u64 {
+        self.file.position()
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.plan.change(&self.path)?;
+        self.file.sync()
+    }
+}
+
+#[derive(Debug)]
+struct FaultInPlace {
+    file: Box<dyn InPlaceFile>,
+    plan: Arc<Plan>,
+    path: PathBuf,
+}
+
+impl InPlaceFile for FaultInPlace {
+    fn read_all(&mut self) -> Result<Vec<u8>> {
+        self.file.read_all()
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.plan.change(&self.path)?;
+        self.file.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.plan.change(&self.path)?;
+        self.file.sync()
+    }
+}
