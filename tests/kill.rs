@@ -22,7 +22,7 @@ fn options() -> Options {
 
 /// Where commit `n` writes: mostly forward in time, sometimes a month late.
 fn time_of(n: u64) -> i64 {
-    let late = if n % 5 == 0 { 40 * 1_440 } else { 0 };
+    let late = if n.is_multiple_of(5) { 40 * 1_440 } else { 0 };
     (29_000_000 + n as i64 - late) * MINUTE_NS
 }
 
@@ -31,12 +31,12 @@ fn device_of(n: u64) -> String {
 }
 
 fn is_load(n: u64) -> bool {
-    n % 19 == 0
+    n.is_multiple_of(19)
 }
 
 /// Rows of commit `n`; some commits are large, so that the memory budget seals by itself.
 fn rows_of(n: u64) -> u64 {
-    if n % 23 == 0 { 4_000 } else { 3 }
+    if n.is_multiple_of(23) { 4_000 } else { 3 }
 }
 
 /// The samples after commits 1 to `last`, the law of this test: (device, time) and value.
@@ -54,7 +54,7 @@ fn expected(last: u64) -> BTreeMap<(String, i64), f64> {
 }
 
 fn delete_of(n: u64) -> Option<(String, TimeRange)> {
-    let victim = n.checked_sub(6).filter(|victim| n % 17 == 0 && *victim > 0)?;
+    let victim = n.checked_sub(6).filter(|victim| n.is_multiple_of(17) && *victim > 0)?;
     let at = |time: i64| Timestamp::from_nanoseconds(time);
     Some((device_of(victim), TimeRange::new(at(time_of(victim)), at(time_of(victim) + 2))))
 }
@@ -70,7 +70,7 @@ fn commit(store: &Store, n: u64) -> Sequence {
             .unwrap();
         delete(load.batch(), n);
         mark(load.batch(), n);
-        return load.commit().unwrap();
+        return load.commit().unwrap().sequence;
     }
     let mut batch = WriteBatch::new();
     for row in 0..rows_of(n) {
@@ -141,11 +141,11 @@ fn child() {
         commit(&store, n);
         writeln!(out, "\nack {n}").unwrap();
         out.flush().unwrap();
-        if n % 13 == 0 {
+        if n.is_multiple_of(13) {
             store.seal().unwrap();
         }
-        if n % 31 == 0 {
-            store.compact(n % 2 == 0, None).unwrap();
+        if n.is_multiple_of(31) {
+            store.compact(n.is_multiple_of(2), None).unwrap();
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DeviceHandle, DeviceId};
 
 use super::DEVICES_MAX;
-use super::record::DeviceRecord;
+use super::record::{DeviceRecord, Merge};
 
 /// Devices that are copied together when one of them changes.
 const CHUNK: usize = 256;
@@ -40,6 +40,7 @@ pub(super) struct Devices {
     chunks: Vec<Arc<Vec<Slot>>>,
     ids: Vec<Arc<HashMap<DeviceId, DeviceHandle>>>,
     count: usize,
+    merges: u32,
 }
 
 fn part_of(id: &str) -> usize {
@@ -51,6 +52,7 @@ impl Devices {
     pub(super) fn load(records: Vec<(u32, DeviceRecord)>) -> Result<Self> {
         let corrupt = |why: String| Err(Error::new(ErrorKind::Corruption, format!("catalogue: {why}")));
         let mut devices = Self::default();
+        let mut merges = Vec::new();
         for (place, (handle, record)) in records.into_iter().enumerate() {
             if handle as usize != place {
                 return corrupt(format!("device {place} is missing"));
@@ -62,23 +64,19 @@ impl Devices {
                 }
             }
             std::iter::once(&record.id).chain(&record.aliases).for_each(|id| devices.point(id, handle));
+            merges.extend(record.merged.map(|merge| (handle, merge)));
             let handles = vec![handle];
             let entry = DeviceEntry { handle, id: record.id.clone(), handles, aliases: record.aliases.clone() };
             devices.push(Slot { record, entry: Some(entry) });
         }
-        for place in 0..devices.count {
-            let mut root = DeviceHandle(place as u32);
-            // A chain is at most as long as there are devices: longer is a loop.
-            for step in 0.. {
-                match devices.slot(root).map(|slot| slot.record.merged_into) {
-                    Some(Some(next)) if step < devices.count => root = next,
-                    Some(None) => break,
-                    _ => return corrupt(format!("device {place} was merged into a device that is not there")),
-                }
+        merges.sort_unstable_by_key(|(_, merge)| merge.order);
+        for (ended, merge) in merges {
+            // Each merge was one of two devices that both still stood: this leaves no room for a loop.
+            let stands = |handle| devices.entry(handle).is_some();
+            if merge.order != devices.merges || ended == merge.into || !stands(ended) || !stands(merge.into) {
+                return corrupt(format!("device {ended} was merged into one that was not there"));
             }
-            if root.0 as usize != place {
-                devices.move_entry(DeviceHandle(place as u32), root);
-            }
+            devices.move_entry(ended, merge.into);
         }
         Ok(devices)
     }
@@ -118,8 +116,8 @@ impl Devices {
 
     pub(super) fn primary(&self, handle: DeviceHandle) -> DeviceHandle {
         let mut root = handle;
-        while let Some(next) = self.slot(root).and_then(|slot| slot.record.merged_into) {
-            root = next;
+        while let Some(merge) = self.slot(root).and_then(|slot| slot.record.merged) {
+            root = merge.into;
         }
         root
     }
@@ -146,7 +144,7 @@ impl Devices {
             .advise("look for ids that are made up by the sender"));
         }
         let handle = DeviceHandle(self.count as u32);
-        let record = DeviceRecord { id: id.clone(), aliases: Vec::new(), merged_into: None };
+        let record = DeviceRecord { id: id.clone(), aliases: Vec::new(), merged: None };
         let entry = DeviceEntry { handle, id: id.clone(), handles: vec![handle], aliases: Vec::new() };
         self.push(Slot { record, entry: Some(entry) });
         self.point(id, handle);
@@ -191,8 +189,9 @@ impl Devices {
             return Err(Error::new(ErrorKind::InvalidInput, format!("'{from}' and '{into}' are one device already"))
                 .for_device(from.as_str()));
         }
+        let merge = Merge { into: stays, order: self.merges };
         if let Some(slot) = self.slot_mut(ended) {
-            slot.record.merged_into = Some(stays);
+            slot.record.merged = Some(merge);
         }
         self.move_entry(ended, stays);
         Ok((ended, stays))
@@ -206,5 +205,6 @@ impl Devices {
             entry.aliases.push(gone.id);
             entry.aliases.extend(gone.aliases);
         }
+        self.merges += 1;
     }
 }

@@ -177,7 +177,6 @@ impl Catalog {
     ) -> Result<(DeviceHandle, DeviceHandle)> {
         let (ended, stays) = self.devices.merge(from, into)?;
         self.write_device(ended, writes)?;
-        self.write_device(stays, writes)?;
         Ok((ended, stays))
     }
 

@@ -11,8 +11,17 @@ pub(super) struct DeviceRecord {
     pub(super) id: DeviceId,
     /// Ids before.
     pub(super) aliases: Vec<DeviceId>,
-    /// The device that it became a part of.
-    pub(super) merged_into: Option<DeviceHandle>,
+    /// The merge by which it became a part of another device.
+    pub(super) merged: Option<Merge>,
+}
+
+/// Where a device went. Of two devices merged into a third the earlier one's values win at equal instants: the order counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Merge {
+    /// The device that stays.
+    pub(super) into: DeviceHandle,
+    /// How many merges the store had seen before this one.
+    pub(super) order: u32,
 }
 
 pub(super) fn device_key(handle: DeviceHandle) -> Vec<u8> {

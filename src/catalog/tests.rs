@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::record::Merge;
 use super::*;
 
 fn id(text: &str) -> DeviceId {
@@ -67,6 +68,7 @@ proptest! {
                 }
             }
             written.extend(writes);
+            let live = &catalog;
             for catalog in [&catalog, &reopened(&written)] {
                 prop_assert_eq!(catalog.device_count(), naive.len());
                 for (present, all) in &naive {
@@ -74,6 +76,7 @@ proptest! {
                     let entry = catalog.device_entry(handle).unwrap();
                     prop_assert_eq!(entry.id.as_str(), ids[*present].as_str());
                     prop_assert_eq!(entry.handles[0], handle);
+                    prop_assert_eq!(&entry.handles, &live.device_entry(handle).unwrap().handles, "in order of the merges");
                     prop_assert_eq!(entry.aliases.len(), all.len() - 1);
                     for other in all {
                         prop_assert_eq!(catalog.device(ids[*other].as_str()), Some(handle));
@@ -142,15 +145,18 @@ fn a_clone_shows_its_moment() {
 
 #[test]
 fn contradictions_are_corruption() {
-    let device = |handle: u32, text: &str, merged_into: Option<u32>| {
-        let record = DeviceRecord { id: id(text), aliases: Vec::new(), merged_into: merged_into.map(DeviceHandle) };
+    let device = |handle: u32, text: &str, merged: Option<(u32, u32)>| {
+        let merged = merged.map(|(into, order)| Merge { into: DeviceHandle(into), order });
+        let record = DeviceRecord { id: id(text), aliases: Vec::new(), merged };
         (device_key(DeviceHandle(handle)), encode_record(&record).unwrap())
     };
     for records in [
         vec![device(0, "a", None), device(2, "b", None)],
         vec![device(0, "a", None), device(1, "a", None)],
-        vec![device(0, "a", Some(1)), device(1, "b", Some(0))],
-        vec![device(0, "a", Some(9))],
+        vec![device(0, "a", Some((1, 0))), device(1, "b", Some((0, 1)))],
+        vec![device(0, "a", Some((0, 0)))],
+        vec![device(0, "a", Some((9, 0)))],
+        vec![device(0, "a", Some((1, 7))), device(1, "b", None)],
         vec![(b"x".to_vec(), Vec::new())],
         vec![(device_key(DeviceHandle(0)), b"damaged".to_vec())],
     ] {

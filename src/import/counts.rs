@@ -13,9 +13,10 @@ pub(super) const REJECTIONS_KEPT_MAX: usize = 10_000;
 pub struct ImportCounts {
     /// Rows read, whatever became of them.
     pub rows_read: u64,
-    /// Rows (instants of a device, events, devices) that are in the store now because of this file.
+    /// Rows (instants of a device, events, devices) that the store has more than before.
     pub stored: u64,
-    /// Samples: rows of a device and time that an earlier row of the file had; they won. Events: repeated ones.
+    /// Samples: rows of a device and time that an earlier row had, of the file or of the store; the later one won. Events:
+    /// repeated ones.
     pub overwritten: u64,
     /// Rows that were moved by 1 ns or more, because the sequence column told them apart from others at their instant.
     pub kept_apart: u64,

@@ -36,6 +36,8 @@ pub struct SamplesImport {
     pub rename: Vec<(String, String)>,
     /// Units of metrics, by their new names: (metric, unit).
     pub units: Vec<(String, String)>,
+    /// Metrics that are counters, by their new names: a decrease is a reset.
+    pub counters: Vec<String>,
     /// Columns that are text whatever their values look like.
     pub text_columns: Vec<String>,
     /// The column that keeps rows of one device and instant apart.
@@ -62,6 +64,7 @@ impl Default for SamplesImport {
             metrics: None,
             rename: Vec::new(),
             units: Vec::new(),
+            counters: Vec::new(),
             text_columns: Vec::new(),
             sequence_column: None,
             delimiter: b',',

@@ -177,6 +177,10 @@ impl Plan {
                 return Err(missing_column(name, columns));
             }
         }
+        if let Some(metric) = options.counters.iter().find(|metric| !self.names.contains(metric.as_str())) {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("there is no metric '{metric}' to be a counter"))
+                .advise("name the metric as it is after --rename"));
+        }
         for (metric, unit) in &options.units {
             if !self.names.contains(metric.as_str()) {
                 return Err(Error::new(

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::catalog::Conversion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::TimeUnit;
+use crate::model::Nature;
 use crate::model::{DeviceHandle, DeviceId, DeviceRows, MetricHandle, MetricName, MetricType};
 use crate::store::{BulkLoad, Progress, Store};
 use crate::time::TimeRange;
@@ -204,7 +205,10 @@ fn attempt(store: &Store, setup: &Setup<'_>, order: Order) -> Result<Option<(Imp
         return Err(Error::new(ErrorKind::InvalidInput, "the file holds no rows"));
     }
     if counts.stored > 0 {
-        load.commit()?;
+        setup.options.counters.iter().for_each(|metric| load.batch().nature(metric, Nature::Counter));
+        let loaded = load.commit()?;
+        counts.stored -= loaded.overwriting.min(counts.stored);
+        counts.overwritten += loaded.overwriting;
     } else {
         load.abandon()?;
     }

@@ -142,6 +142,14 @@ impl Kv {
         Ok(Self { database, path: path.to_path_buf(), poisoned, read_only: true, _scratch: Some(scratch) })
     }
 
+    /// Sees what a writer has written since: for a secondary.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn catch_up(&self) -> Result<()> {
+        self.database.try_catch_up_with_primary().map_err(|error| translate(&error, &self.path))
+    }
+
     /// Writes all of a batch, durable on return where `sync`.
     ///
     /// # Errors

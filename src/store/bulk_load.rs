@@ -22,6 +22,18 @@ use super::write::Extra;
 /// Rows of one month of a device that wait for more.
 const PENDING_ROWS: usize = 1 << 20;
 
+/// What a bulk load brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The commit that it is.
+    pub sequence: Sequence,
+    /// Its rows: instants of a device.
+    pub rows: u64,
+    /// Those of them at whose device and instant the store had a row already, which they overwrite.
+    pub overwriting: u64,
+}
+
 /// Builds segments of sorted history past the log; nothing of it shows before [`BulkLoad::commit`].
 ///
 /// Devices and metrics that the load names for the first time are registered at once, as a device that never wrote: they
@@ -39,6 +51,7 @@ pub struct BulkLoad {
     pending: Vec<DeviceRows>,
     pending_rows: usize,
     rows: u64,
+    overwriting: u64,
     finished: bool,
 }
 
@@ -58,6 +71,7 @@ impl BulkLoad {
             pending: Vec::new(),
             pending_rows: 0,
             rows: 0,
+            overwriting: 0,
             finished: false,
         })
     }
@@ -177,6 +191,7 @@ impl BulkLoad {
             return Ok(());
         }
         self.rows += rows.len() as u64;
+        self.overwriting += self.store.at_a_moment(|snapshot| snapshot.count_instants(device, &rows.times))?;
         let set = self.set.as_mut().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the bulk load has ended"))?;
         set.write(device, &rows, &[], &mut self.ids)
     }
@@ -190,7 +205,7 @@ impl BulkLoad {
     ///
     /// # Errors
     /// As [`Store::write`]; nothing of the load is there then.
-    pub fn commit(mut self) -> Result<Sequence> {
+    pub fn commit(mut self) -> Result<Loaded> {
         self.flush()?;
         let batch = std::mem::take(&mut self.batch);
         if batch.readings() > 0 {
@@ -201,14 +216,14 @@ impl BulkLoad {
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         core.counters.loaded.fetch_add(bytes, Ordering::Relaxed);
         let intent = &self.ids.intent;
-        let committed = core.commit(batch, Durability::Synced, |sequence| {
+        let sequence = core.commit(batch, Durability::Synced, |sequence| {
             let mut changes = KvBatch::default();
             entries.iter_mut().for_each(|entry| entry.sequences = (sequence, sequence));
             Core::register(&entries, intent, &mut changes)?;
             Ok(Extra { changes, segments: entries.iter().map(|entry| core.segment_ref(entry.clone())).collect() })
         })?;
         self.finished = true;
-        Ok(committed)
+        Ok(Loaded { sequence, rows: self.rows, overwriting: self.overwriting })
     }
 
     /// Forgets everything that was loaded.

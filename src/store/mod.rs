@@ -31,7 +31,7 @@ use crate::error::{ErrorKind, Result};
 use crate::ingest::Rejection;
 use crate::model::{Sequence, WriteBatch};
 
-pub use bulk_load::BulkLoad;
+pub use bulk_load::{BulkLoad, Loaded};
 pub use info::{ColumnInfo, StoreInfo, WrittenBytes};
 pub use options::{Durability, Options};
 pub use progress::Progress;

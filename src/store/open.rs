@@ -25,7 +25,7 @@ use super::options::Options;
 use super::segment_ref::SegmentRef;
 
 /// How often a reader begins again when the writer changed segments while it opened.
-const READER_TRIES: usize = 5;
+const READER_TRIES: usize = 200;
 
 /// Opens for writing.
 pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
@@ -43,7 +43,8 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let mark = watermark.mark();
     let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
     finish_intents(&layout, fs.as_ref(), &kv, &manifest, &intents, meta.next_segment)?;
-    let state = recover(&layout, &fs, &kv, meta, manifest, mark)?;
+    let segments = segment_refs(&layout, &fs, &manifest);
+    let state = recover(&layout, &kv, meta, manifest, segments, mark)?;
     let durable = Mark { sequence: state.sequence, hash: state.hash };
     let lag = Lag { watermark, durable, batches: u32::from(durable != mark), unflushed: false };
     build(layout, options, kv, fs, state, Some((lag, hold)))
@@ -53,34 +54,35 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
 /// the writer removes later is missed.
 pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
+    let fs = Arc::clone(&options.file_system);
+    if !layout.exists() {
+        return Err(not_a_store(path));
+    }
+    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options)).map_err(|error| named(error, path))?;
     let mut tries = 0;
     loop {
         tries += 1;
-        let fs = Arc::clone(&options.file_system);
-        if !layout.exists() {
-            return Err(not_a_store(path));
-        }
-        let kv = Kv::open_secondary(&layout.database(), &kv_options(&options)).map_err(|error| named(error, path))?;
-        let meta = Meta::load(&kv, path)?.ok_or_else(|| not_a_store(path))?;
-        // The mark is read before the log is judged; the writer may have gone on since, never back.
+        // The mark first: the log that is read after it may have gone on since, never back.
         let mark = read_mark(&layout, fs.as_ref())?;
+        kv.catch_up()?;
+        let meta = Meta::load(&kv, path)?.ok_or_else(|| not_a_store(path))?;
         let (manifest, _) = load_manifest(&kv, meta.sealed.sequence)?;
-        let recovered = recover(&layout, &fs, &kv, meta, manifest, Mark::default()).and_then(|state| {
-            state.segments.iter().try_for_each(|segment| segment.segment().map(|_| ()))?;
-            Ok(state)
-        });
-        match recovered {
-            Ok(state) if state.sequence >= mark.sequence || tries >= READER_TRIES => {
-                if state.sequence < mark.sequence {
-                    return Err(missing(path, state.sequence, mark.sequence));
-                }
-                return build(layout, options, kv, fs, state, None);
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => {}
-            Err(error) => return Err(error),
+        let segments = segment_refs(&layout, &fs, &manifest);
+        match segments.iter().try_for_each(|segment| segment.segment().map(|_| ())) {
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => continue,
+            opened => opened?,
         }
+        let state = recover(&layout, &kv, meta, manifest, segments, Mark::default())?;
+        if state.sequence < mark.sequence {
+            return Err(missing(path, state.sequence, mark.sequence));
+        }
+        return build(layout, options, kv, fs, state, None);
     }
+}
+
+fn segment_refs(layout: &Layout, fs: &Arc<dyn FileSystem>, manifest: &Manifest) -> Vec<Arc<SegmentRef>> {
+    let entries = manifest.segments.iter();
+    entries.map(|entry| Arc::new(SegmentRef::new(fs, layout.segments(), Arc::clone(entry)))).collect()
 }
 
 fn kv_options(options: &Options) -> KvOptions {
@@ -218,20 +220,14 @@ fn quarantine(layout: &Layout, fs: &dyn FileSystem, path: &Path) -> Result<()> {
 /// Rebuilds the state, and judges what came back of the log.
 fn recover(
     layout: &Layout,
-    fs: &Arc<dyn FileSystem>,
     kv: &Kv,
     meta: Meta,
     manifest: Manifest,
+    segments: Vec<Arc<SegmentRef>>,
     mark: Mark,
 ) -> Result<State> {
     let catalog = Arc::new(Catalog::load(&mut records(kv, Family::Catalog)?.into_iter().map(Ok))?);
     let attributes = Arc::new(load_attributes(kv)?);
-    let folder = layout.segments();
-    let segments: Vec<Arc<SegmentRef>> = manifest
-        .segments
-        .iter()
-        .map(|entry| Arc::new(SegmentRef::new(fs, folder.clone(), Arc::clone(entry))))
-        .collect();
     let sealed = meta.sealed;
     let later = |sequence: &Sequence| *sequence > sealed.sequence;
     let mut barriers: Vec<Sequence> =

@@ -344,7 +344,8 @@ fn a_bulk_load_is_all_or_nothing_and_keeps_its_place_in_the_order() {
     assert_eq!(values(&store, "a", "x"), [(0, 100.0)]);
     drop(load(vec![1.0; 5], DAY_NS * 20));
     assert_eq!(fs::read_dir(folder.path().join("segments")).unwrap().count(), 0);
-    load(vec![1.0; 5], DAY_NS * 20).commit().unwrap();
+    let loaded = load(vec![1.0; 5], DAY_NS * 20).commit().unwrap();
+    assert_eq!((loaded.rows, loaded.overwriting), (5, 1));
     store.write(reading("a", DAY_NS * 20, "x", 200.0)).unwrap();
     let expected = [(0, 1.0), (DAY_NS * 20, 200.0), (DAY_NS * 40, 1.0), (DAY_NS * 60, 1.0), (DAY_NS * 80, 1.0)];
     for step in 0..3 {

@@ -36,7 +36,8 @@ impl Core {
     /// Stores a batch.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<Sequence> {
         self.check_writable()?;
-        if batch.is_empty() {
+        // A key counts also where nothing came with it.
+        if batch.is_empty() && batch.idempotency_key.is_none() {
             return Ok(lock(&self.state).sequence);
         }
         self.wait_for_memory()?;

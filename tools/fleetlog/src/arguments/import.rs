@@ -51,6 +51,9 @@ pub(crate) struct SamplesImportArguments {
     /// The unit of a metric.
     #[arg(long, value_name = "METRIC=UNIT", value_parser = pair)]
     pub(crate) unit: Vec<(String, String)>,
+    /// Metrics that are counters: a decrease is a reset.
+    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
+    pub(crate) counter: Vec<String>,
     /// Columns that are text whatever their values look like.
     #[arg(long, value_name = "COL", value_delimiter = ',')]
     pub(crate) text: Vec<String>,

@@ -41,6 +41,7 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
     options.metrics.clone_from(&arguments.metrics);
     options.rename.clone_from(&arguments.rename);
     options.units.clone_from(&arguments.unit);
+    options.counters.clone_from(&arguments.counter);
     options.text_columns.clone_from(&arguments.text);
     options.sequence_column.clone_from(&arguments.sequence);
     options.delimiter = arguments.marks.delimiter;

@@ -1,5 +1,5 @@
 //! What the tests of the command share: running it, reading its CSV, finding real data.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
