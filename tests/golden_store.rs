@@ -1,0 +1,160 @@
+//! A store of version 1, made once by its writer, opened by this and every later version: what it holds is what the naive
+//! model says of the same actions.
+
+mod model;
+
+use std::path::{Path, PathBuf};
+
+use fleetlog::{Options, Store, Value};
+use model::run::{Run, compare};
+use model::{Action, Cell, Model, Statement};
+
+const MINUTE_NS: i64 = 60_000_000_000;
+const DAY_NS: i64 = 86_400_000_000_000;
+/// 2025-01-30: ten days from it lie in two months.
+const BASE_NS: i64 = 20_118 * DAY_NS;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1-store")
+}
+
+fn value(metric: usize, device: usize, step: i64) -> Value {
+    match metric {
+        0 if step == 3 => Value::Float(f64::from_bits(0x7ff8_0000_0000_beef)),
+        0 => Value::Float(step as f64 / 4.0 - 10.0),
+        1 => Value::Integer(step << 33),
+        2 if device.is_multiple_of(2) => Value::Integer(step),
+        2 => Value::Float(step as f64 + 0.5),
+        3 => Value::Boolean(step % 3 == 0),
+        _ => Value::Text(["on", "off", "", "Störung"][step as usize % 4].to_owned()),
+    }
+}
+
+/// Twenty rows of two devices, from a day on; some values are missing.
+fn cells(devices: [usize; 2], day: i64) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for device in devices {
+        for step in 0..20 {
+            let time = BASE_NS + (day + step / 10) * DAY_NS + step * 7 * MINUTE_NS + device as i64;
+            let metrics = (0..5).filter(|metric| (step + metric) % 6 != 0);
+            cells.extend(metrics.map(|metric| (device, time, metric as usize, value(metric as usize, device, step))));
+        }
+    }
+    cells
+}
+
+fn write(cells: Vec<Cell>, key: Option<u8>) -> Action {
+    let until = |to: i64| if to == 0 { i64::MAX } else { BASE_NS + to * DAY_NS };
+    let statement = |device, value, from, to| Statement {
+        device,
+        attribute: "firmware",
+        value: Some(value),
+        from: BASE_NS + from * DAY_NS,
+        to: until(to),
+    };
+    let statements = vec![statement(0, 0, -9, 0), statement(0, 1, 2, 0), statement(1, 2, 1, 3)];
+    let events = vec![(0, BASE_NS + 5, 0), (1, BASE_NS + 5, 1), (1, BASE_NS + 5, 2)];
+    Action::Write { cells, statements, events, logs: vec![(0, BASE_NS + 1), (3, BASE_NS + 2)], key }
+}
+
+/// Everything that lies in a store: months, days, the log, two devices merged, one renamed, deletes, a key.
+fn actions() -> Vec<Action> {
+    let delete = |device, metric, from: i64, to: i64| Action::Delete {
+        device,
+        metric,
+        from: BASE_NS + from * DAY_NS,
+        to: BASE_NS + to * DAY_NS,
+        events: false,
+    };
+    vec![
+        Action::BulkLoad { cells: cells([0, 1], -3) },
+        write(cells([2, 3], 0), Some(1)),
+        Action::Merge { from: 3, into: 2 },
+        Action::Seal,
+        write(cells([0, 2], 1), None),
+        delete(0, Some(1), 0, 2),
+        Action::Seal,
+        Action::Compact { cold: true },
+        write(cells([1, 4], 3), None),
+        Action::Seal,
+        Action::Rename { device: 4 },
+        delete(2, None, 1, 2),
+        write(cells([0, 4], 4), None),
+        write(cells([0, 4], 4), Some(1)),
+    ]
+}
+
+fn expected() -> Model {
+    let mut model = Model::default();
+    for action in actions() {
+        match &action {
+            Action::Write { cells, statements, events, logs, key } => {
+                model.write(cells, statements, events, logs, *key);
+            }
+            Action::Delete { device, metric, from, to, events } => {
+                let range = fleetlog::TimeRange::new(model::at(*from), model::at(*to));
+                model.delete(*device, *metric, range, *events);
+            }
+            Action::BulkLoad { cells } => model.load(cells),
+            Action::Rename { device } => {
+                let (from, to) = (model.device(*device), model.new_name());
+                model.hand_over(&from, &to);
+            }
+            Action::Merge { from, into } => {
+                let (from, into) = (model.device(*from), model.device(*into));
+                model.hand_over(&from, &into);
+            }
+            _ => {}
+        }
+    }
+    model
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "makes the golden store once: a version's golden files are never made again"]
+fn make_golden_store() {
+    assert!(!golden().exists(), "the golden store is there already");
+    let mut run = Run::new(&golden());
+    actions().iter().for_each(|action| run.act(action));
+    run.check();
+    drop(run);
+    // What RocksDB says to people is no part of the format.
+    for entry in std::fs::read_dir(golden().join("rocksdb")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("LOG")) {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_golden_store_of_version_1_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    copy(&golden(), &path);
+    let expected = expected();
+    let reader = Store::open_read_only(&path, Options::default()).unwrap();
+    compare(&reader.snapshot().unwrap(), &expected);
+    drop(reader);
+    let store = Store::open(&path, Options::default()).unwrap();
+    compare(&store.snapshot().unwrap(), &expected);
+    let snapshot = store.snapshot().unwrap();
+    assert!(!snapshot.chunks().is_empty() && snapshot.segments().len() >= 2, "log and segments are both in it");
+    drop(snapshot);
+    store.seal().unwrap();
+    store.compact(true, None).unwrap();
+    compare(&store.snapshot().unwrap(), &expected);
+}
