@@ -6,7 +6,6 @@
 
 mod bitmaps;
 mod history;
-mod image;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -18,7 +17,6 @@ use crate::model::{AttributeAssertion, AttributeName, AttributeValue, DeviceHand
 use crate::time::{TimeRange, Timestamp};
 
 pub use history::BITMAP_VALUES_MAX;
-pub use image::{decode_bitmap, encode_bitmap};
 
 use history::{AttributeHistory, last_instant};
 use timeline::{ABSENT, UNSAID, ValueCode, value_at};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::document::hex_example;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::SegmentEntry;
 use crate::io::{FileSystem, InPlaceFile, ReadFile, RealFileSystem, WriteFile};
@@ -350,4 +351,25 @@ fn a_block_of_another_place_or_segment_is_noticed() {
     let stale = SegmentEntry { digest: entry.digest ^ 1, ..entry.clone() };
     assert_eq!(everything(&bytes, &stale).unwrap_err().kind(), ErrorKind::Corruption);
     assert_eq!(everything(&bytes, &entry).unwrap(), truth);
+}
+
+/// The smallest segment that says something: device 7 read 1.5 twice, a minute apart, on 1970-01-02.
+fn document_segment(folder: &std::path::Path) -> (Vec<u8>, SegmentEntry) {
+    let fs = Arc::new(RealFileSystem);
+    let sequences = (Sequence(2), Sequence(2));
+    let mut writer = SegmentWriter::create(fs, folder, SegmentId(1), BucketWidth::Day, sequences).unwrap();
+    let column = Column { presence: Presence::All, values: Values::Float(vec![1.5, 1.5]) };
+    let rows = DeviceRows { times: vec![DAY_NS, DAY_NS + 60_000_000_000], columns: vec![(MetricHandle(4), column)] };
+    writer.write_slice(DeviceHandle(7), 1, &rows).unwrap();
+    let entry = writer.finish().unwrap();
+    (std::fs::read(folder.join(file_name(entry.id))).unwrap(), entry)
+}
+
+#[test]
+fn the_documents_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, entry) = document_segment(folder.path());
+    assert_eq!(bytes, hex_example("segment"));
+    assert_eq!(crate::format::encode_record(&entry).unwrap(), hex_example("segment-entry"));
+    assert!(everything(&hex_example("segment"), &entry).unwrap().contains("1.5"));
 }
