@@ -1,6 +1,6 @@
 //! Devices by handle and by id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ pub struct DeviceEntry {
     pub aliases: Vec<DeviceId>,
 }
 
-/// One handle: its record, and for a device that was not merged away its entry.
+/// One handle: its record, and its entry, but for a device that was merged away or whose handle is only set aside.
 #[derive(Debug, Clone)]
 struct Slot {
     record: DeviceRecord,
@@ -48,14 +48,17 @@ fn part_of(id: &str) -> usize {
 }
 
 impl Devices {
-    /// From records in order of their handles.
-    pub(super) fn load(records: Vec<(u32, DeviceRecord)>) -> Result<Self> {
+    /// From records in order of their handles, and the ids for which handles without a record are set aside.
+    pub(super) fn load(records: Vec<(u32, DeviceRecord)>, aside: &BTreeMap<u32, DeviceId>) -> Result<Self> {
         let corrupt = |why: String| Err(Error::new(ErrorKind::Corruption, format!("catalogue: {why}")));
         let mut devices = Self::default();
         let mut merges = Vec::new();
-        for (place, (handle, record)) in records.into_iter().enumerate() {
-            if handle as usize != place {
-                return corrupt(format!("device {place} is missing"));
+        for (handle, record) in records {
+            while let Some(id) = aside.get(&(devices.count as u32)).filter(|_| devices.count < handle as usize) {
+                devices.push_aside(id);
+            }
+            if handle as usize != devices.count {
+                return corrupt(format!("device {} is missing", devices.count));
             }
             let handle = DeviceHandle(handle);
             for id in std::iter::once(&record.id).chain(&record.aliases) {
@@ -68,6 +71,17 @@ impl Devices {
             let handles = vec![handle];
             let entry = DeviceEntry { handle, id: record.id.clone(), handles, aliases: record.aliases.clone() };
             devices.push(Slot { record, entry: Some(entry) });
+        }
+        while let Some(id) = aside.get(&(devices.count as u32)) {
+            devices.push_aside(id);
+        }
+        if aside.keys().next_back().is_some_and(|last| *last as usize >= devices.count) {
+            return corrupt(format!("device {} is missing", devices.count));
+        }
+        for (handle, id) in aside {
+            if devices.lookup(id.as_str()).is_none() {
+                devices.point(id, DeviceHandle(*handle));
+            }
         }
         merges.sort_unstable_by_key(|(_, merge)| merge.order);
         for (ended, merge) in merges {
@@ -110,8 +124,15 @@ impl Devices {
         Arc::make_mut(&mut self.ids[part_of(id.as_str())]).insert(id.clone(), handle);
     }
 
+    /// Takes a place for a handle that is set aside.
+    fn push_aside(&mut self, id: &DeviceId) {
+        let record = DeviceRecord { id: id.clone(), aliases: Vec::new(), merged: None };
+        self.push(Slot { record, entry: None });
+    }
+
     pub(super) fn find(&self, id: &str) -> Option<DeviceHandle> {
-        self.lookup(id).map(|handle| self.primary(handle))
+        let handle = self.primary(self.lookup(id)?);
+        self.entry(handle).map(|entry| entry.handle)
     }
 
     pub(super) fn primary(&self, handle: DeviceHandle) -> DeviceHandle {
@@ -134,7 +155,29 @@ impl Devices {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|slot| slot.entry.as_ref())
     }
 
+    /// A handle for an id that no device has: it finds none before [`Devices::add`]. The second is whether it is new.
+    pub(super) fn set_aside(&mut self, id: &DeviceId) -> Result<(DeviceHandle, bool)> {
+        if let Some(handle) = self.lookup(id.as_str()) {
+            return Ok((handle, false));
+        }
+        self.check_room(id)?;
+        let handle = DeviceHandle(self.count as u32);
+        self.push_aside(id);
+        self.point(id, handle);
+        Ok((handle, true))
+    }
+
+    /// Adds a device with an id that none has, under the handle that is set aside for it or a new one.
     pub(super) fn add(&mut self, id: &DeviceId) -> Result<DeviceHandle> {
+        let (handle, _) = self.set_aside(id)?;
+        let entry = DeviceEntry { handle, id: id.clone(), handles: vec![handle], aliases: Vec::new() };
+        if let Some(slot) = self.slot_mut(handle) {
+            slot.entry = Some(entry);
+        }
+        Ok(handle)
+    }
+
+    fn check_room(&self, id: &DeviceId) -> Result<()> {
         if self.count >= DEVICES_MAX {
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
@@ -143,12 +186,7 @@ impl Devices {
             .for_device(id.as_str())
             .advise("look for ids that are made up by the sender"));
         }
-        let handle = DeviceHandle(self.count as u32);
-        let record = DeviceRecord { id: id.clone(), aliases: Vec::new(), merged: None };
-        let entry = DeviceEntry { handle, id: id.clone(), handles: vec![handle], aliases: Vec::new() };
-        self.push(Slot { record, entry: Some(entry) });
-        self.point(id, handle);
-        Ok(handle)
+        Ok(())
     }
 
     fn known(&self, id: &DeviceId) -> Result<DeviceHandle> {
@@ -159,7 +197,8 @@ impl Devices {
     pub(super) fn rename(&mut self, from: &DeviceId, to: &DeviceId) -> Result<DeviceHandle> {
         let handle = self.known(from)?;
         // A device may take back an id that it had itself; one that came with a merge belongs to that record.
-        if let Some(owner) = self.lookup(to.as_str()).filter(|owner| *owner != handle) {
+        let is_in_use = |owner: &DeviceHandle| *owner != handle && self.find(to.as_str()).is_some();
+        if let Some(owner) = self.lookup(to.as_str()).filter(is_in_use) {
             let owner = self.primary(owner);
             return Err(Error::new(ErrorKind::AlreadyExists, format!("the id '{to}' is in use by device {owner}"))
                 .for_device(from.as_str())

@@ -1,6 +1,6 @@
 //! Metrics by handle and by name, and the one rule for types, units and natures (see `model/metric.rs`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,38 +12,49 @@ use super::unit::Conversion;
 /// All metrics. A clone copies pointers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Metrics {
-    definitions: Arc<Vec<MetricDefinition>>,
+    /// By handle; `None` where the handle is only set aside.
+    definitions: Arc<Vec<Option<MetricDefinition>>>,
     names: Arc<HashMap<MetricName, MetricHandle>>,
     /// Metrics whose nature was named, so that a default does not count as a word.
     natured: Arc<Vec<bool>>,
 }
 
 impl Metrics {
-    /// From definitions in order of their handles.
-    pub(super) fn load(definitions: Vec<MetricDefinition>) -> Result<Self> {
-        let mut names = HashMap::with_capacity(definitions.len());
-        for (place, metric) in definitions.iter().enumerate() {
-            if metric.handle.0 as usize != place {
+    /// From definitions by handle, and the names for which handles without a definition are set aside.
+    pub(super) fn load(
+        mut defined: BTreeMap<u32, MetricDefinition>,
+        aside: &BTreeMap<u32, MetricName>,
+    ) -> Result<Self> {
+        let mut names = HashMap::with_capacity(defined.len());
+        let mut definitions = Vec::with_capacity(defined.len());
+        let count = defined.keys().chain(aside.keys()).max().map_or(0, |last| last.saturating_add(1));
+        for place in 0..count {
+            let definition = defined.remove(&place);
+            let name = definition.as_ref().map(|metric| &metric.name).or_else(|| aside.get(&place));
+            let Some(name) = name else {
                 return Err(Error::new(ErrorKind::Corruption, format!("catalogue: metric {place} is missing")));
+            };
+            if names.insert(name.clone(), MetricHandle(place)).is_some() {
+                return Err(Error::new(ErrorKind::Corruption, format!("catalogue: two metrics are named '{name}'")));
             }
-            if names.insert(metric.name.clone(), metric.handle).is_some() {
-                return Err(Error::new(
-                    ErrorKind::Corruption,
-                    format!("catalogue: two metrics are named '{}'", metric.name),
-                ));
-            }
+            definitions.push(definition);
         }
         // What was named before a restart is not known for gauges: a counter was certainly named.
-        let natured = definitions.iter().map(|metric| metric.nature == Nature::Counter).collect();
+        let is_counter = |metric: &MetricDefinition| metric.nature == Nature::Counter;
+        let natured = definitions.iter().map(|metric| metric.as_ref().is_some_and(is_counter)).collect();
         Ok(Self { definitions: Arc::new(definitions), names: Arc::new(names), natured: Arc::new(natured) })
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&MetricDefinition> {
-        self.names.get(name).and_then(|handle| self.definitions.get(handle.0 as usize))
+        self.by_handle(*self.names.get(name)?)
     }
 
-    pub(super) fn all(&self) -> &[MetricDefinition] {
-        &self.definitions
+    pub(super) fn by_handle(&self, handle: MetricHandle) -> Option<&MetricDefinition> {
+        self.definitions.get(handle.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &MetricDefinition> {
+        self.definitions.iter().flatten()
     }
 
     /// Finds, adds or widens; the last is whether anything changed.
@@ -85,8 +96,7 @@ impl Metrics {
         let changed = widest != known.metric_type
             || (unit.is_some() && known.unit.is_none())
             || nature.is_some_and(|nature| nature != known.nature);
-        if changed {
-            let metric = &mut Arc::make_mut(&mut self.definitions)[handle.0 as usize];
+        if changed && let Some(metric) = &mut Arc::make_mut(&mut self.definitions)[handle.0 as usize] {
             metric.metric_type = widest;
             metric.unit = metric.unit.take().or_else(|| unit.map(str::to_owned));
             metric.nature = nature.unwrap_or(metric.nature);
@@ -97,13 +107,11 @@ impl Metrics {
         Ok((handle, conversion, changed))
     }
 
-    fn add(
-        &mut self,
-        name: &MetricName,
-        metric_type: MetricType,
-        unit: Option<&str>,
-        nature: Option<Nature>,
-    ) -> Result<MetricHandle> {
+    /// A handle for a name that no metric has: it finds none before one is added. The second is whether it is new.
+    pub(super) fn set_aside(&mut self, name: &MetricName) -> Result<(MetricHandle, bool)> {
+        if let Some(handle) = self.names.get(name) {
+            return Ok((*handle, false));
+        }
         if self.definitions.len() >= METRICS_MAX {
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
@@ -112,6 +120,20 @@ impl Metrics {
             .advise("look for metric names that hold a device's id or a time"));
         }
         let handle = MetricHandle(self.definitions.len() as u32);
+        Arc::make_mut(&mut self.definitions).push(None);
+        Arc::make_mut(&mut self.names).insert(name.clone(), handle);
+        Arc::make_mut(&mut self.natured).push(false);
+        Ok((handle, true))
+    }
+
+    fn add(
+        &mut self,
+        name: &MetricName,
+        metric_type: MetricType,
+        unit: Option<&str>,
+        nature: Option<Nature>,
+    ) -> Result<MetricHandle> {
+        let (handle, _) = self.set_aside(name)?;
         let definition = MetricDefinition {
             handle,
             name: name.clone(),
@@ -119,9 +141,8 @@ impl Metrics {
             unit: unit.map(str::to_owned),
             nature: nature.unwrap_or_default(),
         };
-        Arc::make_mut(&mut self.definitions).push(definition);
-        Arc::make_mut(&mut self.names).insert(name.clone(), handle);
-        Arc::make_mut(&mut self.natured).push(nature.is_some());
+        Arc::make_mut(&mut self.definitions)[handle.0 as usize] = Some(definition);
+        Arc::make_mut(&mut self.natured)[handle.0 as usize] = nature.is_some();
         Ok(handle)
     }
 }

@@ -10,6 +10,8 @@ mod metrics;
 mod record;
 mod unit;
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{decode_record, encode_record};
 use crate::model::{DeviceHandle, DeviceId, MetricDefinition, MetricHandle, MetricName, MetricType, Nature};
@@ -20,7 +22,7 @@ pub use unit::Conversion;
 
 use devices::Devices;
 use metrics::Metrics;
-use record::{DeviceRecord, device_key, metric_key};
+use record::{DeviceRecord, device_aside_key, device_key, metric_aside_key, metric_key};
 
 /// The most devices of a store (merged ones count).
 pub const DEVICES_MAX: usize = 16_000_000;
@@ -44,7 +46,8 @@ impl Catalog {
     /// [`ErrorKind::Corruption`] where records contradict each other or one is damaged.
     pub fn load(records: &mut dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>>) -> Result<Self> {
         let mut devices: Vec<(u32, DeviceRecord)> = Vec::new();
-        let mut metrics: Vec<MetricDefinition> = Vec::new();
+        let mut metrics = BTreeMap::new();
+        let (mut devices_aside, mut metrics_aside) = (BTreeMap::new(), BTreeMap::new());
         for record in records {
             let (key, value) = record?;
             let handle = key.get(1..).and_then(|handle| handle.try_into().ok()).map(u32::from_be_bytes);
@@ -60,7 +63,13 @@ impl Catalog {
                             format!("metric {handle} of the catalogue says {}", metric.handle),
                         ));
                     }
-                    metrics.push(metric);
+                    metrics.insert(handle, metric);
+                }
+                (Some(b'D'), Some(handle)) => {
+                    devices_aside.insert(handle, decode_record(&format!("the id of device {handle}"), &value)?);
+                }
+                (Some(b'M'), Some(handle)) => {
+                    metrics_aside.insert(handle, decode_record(&format!("the name of metric {handle}"), &value)?);
                 }
                 _ => {
                     return Err(Error::new(
@@ -71,8 +80,8 @@ impl Catalog {
             }
         }
         devices.sort_by_key(|(handle, _)| *handle);
-        metrics.sort_by_key(|metric| metric.handle);
-        Ok(Self { devices: Devices::load(devices)?, metrics: Metrics::load(metrics)? })
+        devices.iter().for_each(|(handle, _)| drop(devices_aside.remove(handle)));
+        Ok(Self { devices: Devices::load(devices, &devices_aside)?, metrics: Metrics::load(metrics, &metrics_aside)? })
     }
 
     /// The handle of the device that an id, present or former, stands for.
@@ -113,13 +122,39 @@ impl Catalog {
     /// A metric by its handle.
     #[must_use]
     pub fn metric_by_handle(&self, handle: MetricHandle) -> Option<&MetricDefinition> {
-        self.metrics.all().get(handle.0 as usize)
+        self.metrics.by_handle(handle)
     }
 
     /// All metrics, in order of their handles.
-    #[must_use]
-    pub fn metrics(&self) -> &[MetricDefinition] {
+    pub fn metrics(&self) -> impl Iterator<Item = &MetricDefinition> {
         self.metrics.all()
+    }
+
+    /// The handle of a device, or one that is set aside for it: nothing shows it before [`Catalog::ensure_device`] with its id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] past [`DEVICES_MAX`].
+    pub fn set_device_aside(&mut self, id: &DeviceId, writes: &mut CatalogWrites) -> Result<DeviceHandle> {
+        if let Some(handle) = self.devices.find(id.as_str()) {
+            return Ok(handle);
+        }
+        let (handle, new) = self.devices.set_aside(id)?;
+        if new {
+            writes.push((device_aside_key(handle), encode_record(id)?));
+        }
+        Ok(handle)
+    }
+
+    /// The handle of a metric, or one that is set aside for it: nothing shows it before [`Catalog::ensure_metric`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] past [`METRICS_MAX`].
+    pub fn set_metric_aside(&mut self, name: &MetricName, writes: &mut CatalogWrites) -> Result<MetricHandle> {
+        let (handle, new) = self.metrics.set_aside(name)?;
+        if new {
+            writes.push((metric_aside_key(handle), encode_record(name)?));
+        }
+        Ok(handle)
     }
 
     /// Finds or adds a device.
@@ -149,8 +184,7 @@ impl Catalog {
         writes: &mut CatalogWrites,
     ) -> Result<(MetricHandle, Option<Conversion>)> {
         let (handle, conversion, changed) = self.metrics.ensure(name, metric_type, unit, nature)?;
-        if changed {
-            let metric = &self.metrics.all()[handle.0 as usize];
+        if changed && let Some(metric) = self.metrics.by_handle(handle) {
             writes.push((metric_key(handle), encode_record(metric)?));
         }
         Ok((handle, conversion))

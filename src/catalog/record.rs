@@ -1,4 +1,5 @@
-//! What the keyspace `catalog` holds: `d` and a big-endian device handle, or `m` and a metric's.
+//! What the keyspace `catalog` holds: `d` and a big-endian device handle, or `m` and a metric's; `D` and `M` for handles that are
+//! set aside for a name, until a record of the same handle says it.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,16 @@ pub(super) struct Merge {
 
 pub(super) fn device_key(handle: DeviceHandle) -> Vec<u8> {
     key(b'd', handle.0)
+}
+
+/// The record below it is the id.
+pub(super) fn device_aside_key(handle: DeviceHandle) -> Vec<u8> {
+    key(b'D', handle.0)
+}
+
+/// The record below it is the name.
+pub(super) fn metric_aside_key(handle: MetricHandle) -> Vec<u8> {
+    key(b'M', handle.0)
 }
 
 pub(super) fn metric_key(handle: MetricHandle) -> Vec<u8> {

@@ -24,7 +24,7 @@ fn reopened(written: &BTreeMap<Vec<u8>, Vec<u8>>) -> Catalog {
 proptest! {
     /// Devices are sets of ids: adding, renaming and merging against a plain list of groups.
     #[test]
-    fn ids_find_their_device(steps in prop::collection::vec((0_u8..3, 0_usize..6, 0_usize..6), 1..40)) {
+    fn ids_find_their_device(steps in prop::collection::vec((0_u8..4, 0_usize..6, 0_usize..6), 1..40)) {
         let ids: Vec<DeviceId> = ["a", "b", "c", "d", "e", "f"].map(id).to_vec();
         let mut catalog = Catalog::default();
         let mut written = BTreeMap::new();
@@ -51,6 +51,15 @@ proptest! {
                             prop_assert_eq!(renamed.unwrap_err().kind(), ErrorKind::AlreadyExists),
                         // Taking back an own former id is possible, unless it came with a merge.
                         (Some(device), _) => if renamed.is_ok() { naive[device].0 = y; },
+                    }
+                }
+                2 => {
+                    // A handle that is set aside shows nowhere, takes no id from anybody, and is the one that the device gets.
+                    let aside = catalog.set_device_aside(&ids[x], &mut writes).unwrap();
+                    prop_assert_eq!(catalog.device(ids[x].as_str()).is_some(), find(&naive, x).is_some());
+                    prop_assert_eq!(reopened(&written).set_device_aside(&ids[x], &mut Vec::new()).unwrap(), aside);
+                    if find(&naive, x).is_none() {
+                        prop_assert_eq!(catalog.clone().ensure_device(&ids[x], &mut Vec::new()).unwrap(), aside);
                     }
                 }
                 _ => {
@@ -82,9 +91,8 @@ proptest! {
                         prop_assert_eq!(catalog.device(ids[*other].as_str()), Some(handle));
                     }
                 }
-                for handle in 0..naive.len() as u32 {
-                    let primary = catalog.primary(DeviceHandle(handle));
-                    prop_assert!(catalog.device_entry(primary).unwrap().handles.contains(&DeviceHandle(handle)));
+                for (device, entry) in catalog.devices().flat_map(|entry| entry.handles.iter().map(move |own| (*own, entry))) {
+                    prop_assert_eq!(catalog.primary(device), entry.handle);
                 }
             }
         }
@@ -113,7 +121,7 @@ fn types_widen_and_units_convert_by_the_rule() {
     // Milliwatts as integers are no whole watts: the metric becomes float.
     assert_eq!(ensure(MetricType::Integer, Some("mW")).unwrap().0, MetricType::Float);
     let written: BTreeMap<_, _> = writes.into_iter().collect();
-    assert_eq!(reopened(&written).metrics(), catalog.metrics());
+    assert!(reopened(&written).metrics().eq(catalog.metrics()));
 }
 
 #[test]
@@ -162,5 +170,23 @@ fn contradictions_are_corruption() {
     ] {
         let loaded = Catalog::load(&mut records.into_iter().map(Ok));
         assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Corruption);
+    }
+}
+
+#[test]
+fn a_metric_set_aside_shows_only_once_it_is_named() {
+    let mut catalog = Catalog::default();
+    let mut writes = Vec::new();
+    let aside = catalog.set_metric_aside(&name("power_w"), &mut writes).unwrap();
+    catalog.ensure_metric(&name("level"), MetricType::Float, None, None, &mut writes).unwrap();
+    let written: BTreeMap<_, _> = writes.iter().cloned().collect();
+    for mut catalog in [catalog, reopened(&written)] {
+        assert_eq!((catalog.metric("power_w"), catalog.metric_by_handle(aside)), (None, None));
+        assert_eq!(catalog.metrics().map(|metric| metric.name.as_str()).collect::<Vec<_>>(), ["level"]);
+        let mut writes = writes.clone();
+        let ensured = catalog.ensure_metric(&name("power_w"), MetricType::Text, None, None, &mut writes).unwrap();
+        assert_eq!(ensured.0, aside);
+        let reopened = reopened(&writes.into_iter().collect());
+        assert!(reopened.metrics().eq(catalog.metrics()) && reopened.metrics().count() == 2);
     }
 }

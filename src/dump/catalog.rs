@@ -85,7 +85,7 @@ impl Dump<'_> {
     pub(super) fn catalog(&mut self, snapshot: &Snapshot) -> Result<()> {
         let catalog = snapshot.catalog();
         self.line(format_args!("catalog"))?;
-        self.line(format_args!("  metrics             {}", catalog.metrics().len()))?;
+        self.line(format_args!("  metrics             {}", catalog.metrics().count()))?;
         for metric in catalog.metrics() {
             let unit = metric.unit.as_deref().unwrap_or("-");
             self.line(format_args!(

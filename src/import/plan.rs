@@ -55,9 +55,9 @@ pub(super) struct Plan {
 
 impl Plan {
     /// A plan without columns yet. `known` are the metrics that the store has already.
-    pub(super) fn new(options: &SamplesImport, known: &[MetricDefinition]) -> Self {
+    pub(super) fn new<'a>(options: &SamplesImport, known: impl Iterator<Item = &'a MetricDefinition>) -> Self {
         let kind = |metric_type| if metric_type == MetricType::Text { Kind::Text } else { Kind::Number };
-        let known = known.iter().map(|metric| (metric.name.as_str().to_owned(), kind(metric.metric_type)));
+        let known = known.map(|metric| (metric.name.as_str().to_owned(), kind(metric.metric_type)));
         Self {
             device: None,
             link: None,

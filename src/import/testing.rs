@@ -99,7 +99,7 @@ pub(super) fn import(path: &Path, options: &SamplesImport, sort_bytes: usize) ->
     let setup = Setup { path, options, accepted_times: TimeRange::ALL, progress: None };
     for order in [Order::AsItComes, Order::Sorted] {
         let (mut sink, mut intake) = (MapSink::default(), Intake::default());
-        let mut source = open(&setup, Plan::new(options, &[]), &mut intake)?;
+        let mut source = open(&setup, Plan::new(options, std::iter::empty()), &mut intake)?;
         let means = Means { scratch_folder: scratch.path(), sort_bytes, progress: None };
         if let Some(assembled) = run(order, source.as_mut(), &mut intake, &mut sink, means)? {
             let mut counts = intake.counts;

@@ -115,8 +115,8 @@ fn units_convert_on_the_way() {
     let mut sink = super::testing::MapSink::default();
     sink.conversion = Some(Conversion { scale: 5.0 / 9.0, offset: -160.0 / 9.0 });
     let mut intake = super::records::Intake::default();
-    let mut source =
-        super::samples::open(&setup, super::plan::Plan::new(&options, &[]), &mut intake).expect("a good file");
+    let mut source = super::samples::open(&setup, super::plan::Plan::new(&options, std::iter::empty()), &mut intake)
+        .expect("a good file");
     let means = super::pass::Means { scratch_folder: folder.path(), sort_bytes: MIB, progress: None };
     super::pass::run(super::pass::Order::AsItComes, source.as_mut(), &mut intake, &mut sink, means)
         .expect("a good file");

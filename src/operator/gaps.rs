@@ -96,7 +96,7 @@ pub(super) fn all_metrics<'a>(
     range: TimeRange,
     counters: &'a ScanCounters,
 ) -> Result<Scan<'a>> {
-    Scan::new(snapshot, range, snapshot.catalog().metrics().iter().map(|metric| metric.handle).collect(), counters)
+    Scan::new(snapshot, range, snapshot.catalog().metrics().map(|metric| metric.handle).collect(), counters)
 }
 
 /// Visits the instants of a device in time order, piece by piece.

@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<(Table, Explain)> {
         let started = Instant::now();
         let metrics: Vec<MetricDefinition> = if request.metrics.is_empty() {
-            snapshot.catalog().metrics().to_vec()
+            snapshot.catalog().metrics().cloned().collect()
         } else {
             request.metrics.iter().map(|name| metric(snapshot, name).cloned()).collect::<Result<_>>()?
         };

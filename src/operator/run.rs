@@ -91,8 +91,7 @@ impl<'a> Prepared<'a> {
 /// A metric by name, or an error that lists what there is.
 pub(super) fn metric<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s MetricDefinition> {
     snapshot.catalog().metric(name).ok_or_else(|| {
-        let known: Vec<&str> =
-            snapshot.catalog().metrics().iter().map(|metric| metric.name.as_str()).take(20).collect();
+        let known: Vec<&str> = snapshot.catalog().metrics().map(|metric| metric.name.as_str()).take(20).collect();
         let error = Error::new(ErrorKind::NotFound, format!("there is no metric '{}'", name.escape_default()));
         error.advise(if known.is_empty() {
             "the store has no metrics".to_owned()

@@ -175,7 +175,7 @@ pub(super) fn metrics_of(snapshot: &Snapshot, device: &DeviceEntry, range: TimeR
         Ok(())
     })?;
     let mut metrics: Vec<MetricDefinition> =
-        snapshot.catalog().metrics().iter().filter(|metric| found.contains(&metric.handle)).cloned().collect();
+        snapshot.catalog().metrics().filter(|metric| found.contains(&metric.handle)).cloned().collect();
     metrics.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(metrics)
 }

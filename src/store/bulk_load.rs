@@ -1,9 +1,9 @@
 //! Bulk load: sorted history becomes segments of months directly, past the log; all of it or none.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use crate::catalog::Conversion;
+use crate::catalog::{Catalog, Conversion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::SegmentEntry;
 use crate::kv::KvBatch;
@@ -36,14 +36,18 @@ pub struct Loaded {
 
 /// Builds segments of sorted history past the log; nothing of it shows before [`BulkLoad::commit`].
 ///
-/// Devices and metrics that the load names for the first time are registered at once, as a device that never wrote: they
-/// stay when the load is abandoned.
+/// Devices and metrics that the load names for the first time get their handles at once and are known with the commit: an
+/// abandoned load leaves nothing that an answer could show.
 #[derive(Debug)]
 pub struct BulkLoad {
     store: Store,
     ids: Reserved,
     set: Option<SegmentSet>,
     batch: WriteBatch,
+    new_devices: HashMap<DeviceId, DeviceHandle>,
+    metric_handles: HashMap<MetricName, MetricHandle>,
+    /// The metrics as they will be, under handles of its own.
+    metrics: Catalog,
     device: Option<DeviceHandle>,
     /// The last instant of the present device.
     last_time: Option<i64>,
@@ -65,6 +69,9 @@ impl BulkLoad {
             ids,
             set: Some(set),
             batch: WriteBatch::new(),
+            new_devices: HashMap::new(),
+            metric_handles: HashMap::new(),
+            metrics: Catalog::default(),
             device: None,
             last_time: None,
             bucket: 0,
@@ -80,24 +87,25 @@ impl BulkLoad {
         self.store.core()
     }
 
-    /// The handle of a device id.
+    /// The handle of a device id; one that is new is known to the store with the commit.
     ///
     /// # Errors
     /// As [`Store::write`].
     pub fn device(&mut self, id: &DeviceId) -> Result<DeviceHandle> {
+        if let Some(handle) = self.new_devices.get(id) {
+            return Ok(*handle);
+        }
         let known = lock(&self.core().state).queue.catalog.device(id.as_str());
         if let Some(handle) = known {
             return Ok(handle);
         }
-        let mut batch = WriteBatch::new();
-        batch.name_device(id);
-        self.core().commit(batch, Durability::Buffered, |_| Ok(Extra::default()))?;
-        lock(&self.core().state).queue.catalog.device(id.as_str()).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "a device that was just registered is not there").for_device(id.as_str())
-        })
+        let handle = self.core().set_aside(|catalog, writes| catalog.set_device_aside(id, writes))?;
+        self.new_devices.insert(id.clone(), handle);
+        Ok(handle)
     }
 
-    /// The handle of a metric, and how values in `unit` become its own: the caller converts.
+    /// The handle of a metric, and how values in `unit` become its own: the caller converts. What is new of it is known to
+    /// the store with the commit.
     ///
     /// # Errors
     /// [`ErrorKind::TypeMismatch`] as `Store::write` gives it.
@@ -108,20 +116,21 @@ impl BulkLoad {
         unit: Option<&str>,
         nature: Option<Nature>,
     ) -> Result<(MetricHandle, Option<Conversion>)> {
-        let ensure = || {
-            let mut catalog = Arc::clone(&lock(&self.core().state).queue.catalog);
-            let mut writes = Vec::new();
-            let found = Arc::make_mut(&mut catalog).ensure_metric(name, metric_type, unit, nature, &mut writes)?;
-            Ok::<_, Error>((found, writes.is_empty()))
-        };
-        let (found, known) = ensure()?;
-        if known {
-            return Ok(found);
+        if self.metrics.metric(name.as_str()).is_none() {
+            let known = lock(&self.core().state).queue.catalog.metric(name.as_str()).cloned();
+            if let Some(known) = known {
+                let nature = (known.nature == Nature::Counter).then_some(Nature::Counter);
+                let unit = known.unit.as_deref();
+                self.metrics.ensure_metric(name, known.metric_type, unit, nature, &mut Vec::new())?;
+            }
         }
-        let mut batch = WriteBatch::new();
-        batch.name_metric(name, metric_type, unit, nature);
-        self.core().commit(batch, Durability::Buffered, |_| Ok(Extra::default()))?;
-        ensure().map(|(found, _)| found)
+        let (_, conversion) = self.metrics.ensure_metric(name, metric_type, unit, nature, &mut Vec::new())?;
+        let handle = match self.metric_handles.get(name) {
+            Some(handle) => *handle,
+            None => self.core().set_aside(|catalog, writes| catalog.set_metric_aside(name, writes))?,
+        };
+        self.metric_handles.insert(name.clone(), handle);
+        Ok((handle, conversion))
     }
 
     /// Adds rows of a device: devices rise by handle, the rows of one continue after its last instant.
@@ -207,16 +216,22 @@ impl BulkLoad {
     /// As [`Store::write`]; nothing of the load is there then.
     pub fn commit(mut self) -> Result<Loaded> {
         self.flush()?;
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
         if batch.readings() > 0 {
             return Err(Error::new(ErrorKind::InvalidInput, "readings of a bulk load go through `rows`"));
+        }
+        self.new_devices.keys().for_each(|id| batch.name_device(id));
+        for metric in self.metrics.metrics() {
+            let nature = (metric.nature == Nature::Counter).then_some(Nature::Counter);
+            batch.name_metric(&metric.name, metric.metric_type, metric.unit.as_deref(), nature);
         }
         let mut entries: Vec<SegmentEntry> = self.set.take().map(SegmentSet::finish).transpose()?.unwrap_or_default();
         let core = self.store.core();
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         core.counters.loaded.fetch_add(bytes, Ordering::Relaxed);
         let intent = &self.ids.intent;
-        let sequence = core.commit(batch, Durability::Synced, |sequence| {
+        let sequence = core.commit(batch, Durability::Synced, |sequence, catalog| {
+            self.check_names(catalog)?;
             let mut changes = KvBatch::default();
             entries.iter_mut().for_each(|entry| entry.sequences = (sequence, sequence));
             Core::register(&entries, intent, &mut changes)?;
@@ -224,6 +239,24 @@ impl BulkLoad {
         })?;
         self.finished = true;
         Ok(Loaded { sequence, rows: self.rows, overwriting: self.overwriting })
+    }
+
+    /// Whether rows still mean what they did when they came: a writer may have given a new name away meanwhile.
+    fn check_names(&self, catalog: &Catalog) -> Result<()> {
+        for (id, handle) in &self.new_devices {
+            if catalog.device(id.as_str()) != Some(catalog.primary(*handle)) {
+                return Err(Error::new(ErrorKind::AlreadyExists, "another device took this id while the load ran")
+                    .for_device(id.as_str())
+                    .advise("load again"));
+            }
+        }
+        for metric in self.metrics.metrics().filter(|metric| metric.unit.is_some()) {
+            if catalog.metric(metric.name.as_str()).is_none_or(|known| known.unit != metric.unit) {
+                let what = format!("the unit of metric '{}' changed while the load ran", metric.name);
+                return Err(Error::new(ErrorKind::TypeMismatch, what).advise("load again"));
+            }
+        }
+        Ok(())
     }
 
     /// Forgets everything that was loaded.

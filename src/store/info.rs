@@ -109,7 +109,7 @@ impl Core {
         files += self.fs.open(&self.layout.watermark()).map_or(0, |file| file.len());
         Ok(StoreInfo {
             devices: snapshot.catalog().device_count() as u64,
-            metrics: snapshot.catalog().metrics().len() as u64,
+            metrics: snapshot.catalog().metrics().count() as u64,
             events,
             logs,
             segments: segments.len() as u64,

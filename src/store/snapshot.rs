@@ -119,6 +119,9 @@ impl Snapshot {
     /// How many of some instants, which rise, have a row of a device already.
     pub(super) fn count_instants(&self, device: DeviceHandle, times: &[i64]) -> Result<u64> {
         let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(0) };
+        if self.0.catalog.device_entry(device).is_none() {
+            return Ok(0);
+        }
         let (from, to) = (Timestamp::from_nanoseconds(*first), Timestamp::from_nanoseconds(last.saturating_add(1)));
         let present = self.rows(device, TimeRange::new(from, to), None)?.times;
         let mut rest = present.iter().peekable();

@@ -361,6 +361,49 @@ fn a_bulk_load_is_all_or_nothing_and_keeps_its_place_in_the_order() {
 }
 
 #[test]
+fn a_load_that_does_not_commit_leaves_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    store.write(reading("b", 0, "count", 100.0)).unwrap();
+    let load = || {
+        let mut load = store.bulk_load().unwrap();
+        let handle = load.device(&DeviceId::new("a").unwrap()).unwrap();
+        let name = MetricName::new("power").unwrap();
+        let (metric, _) = load.metric(&name, crate::model::MetricType::Float, Some("W"), None).unwrap();
+        let column = crate::model::Column { presence: crate::model::Presence::All, values: Values::Float(vec![7.0]) };
+        load.rows(handle, &crate::model::DeviceRows { times: vec![5], columns: vec![(metric, column)] }).unwrap();
+        load
+    };
+    let names = |store: &Store| {
+        let snapshot = store.snapshot().unwrap();
+        let devices = snapshot.catalog().devices().map(|device| device.id.to_string());
+        devices.chain(snapshot.catalog().metrics().map(|metric| metric.name.to_string())).collect::<Vec<_>>()
+    };
+    load().abandon().unwrap();
+    assert_eq!(names(&store), ["b", "count"]);
+
+    // Somebody else names the metric in another unit, or takes the id: the load says so, and changes nothing.
+    let late = load();
+    let mut kilo = reading("b", 1, "power", 1.0);
+    kilo.unit("power", "kW");
+    store.write(kilo).unwrap();
+    assert_eq!(late.commit().unwrap_err().kind(), ErrorKind::TypeMismatch);
+    let late = load();
+    let mut rename = WriteBatch::new();
+    rename.rename_device(DeviceId::new("b").unwrap(), DeviceId::new("a").unwrap());
+    store.write(rename).unwrap();
+    assert_eq!(late.commit().unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(values(&store, "a", "power"), [(1, 1.0)]);
+
+    store.clone().close().unwrap();
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert_eq!(names(&store), ["a", "count", "power"]);
+    store.write(reading("c", 1, "power", 2.0)).unwrap();
+    assert_eq!(values(&store, "c", "power"), [(1, 2.0)]);
+}
+
+#[test]
 fn wrong_clocks_from_1677_to_2262_share_one_segment() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), options()).unwrap();

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
+use crate::catalog::{Catalog, CatalogWrites};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Commit, Mark, decode_record, encode_commit, encode_record};
 use crate::kv::{Family, KvBatch};
@@ -41,7 +42,32 @@ impl Core {
             return Ok(lock(&self.state).sequence);
         }
         self.wait_for_memory()?;
-        self.commit(batch, self.options.durability, |_| Ok(Extra::default()))
+        self.commit(batch, self.options.durability, |_, _| Ok(Extra::default()))
+    }
+
+    /// Gives a handle to a name that shows nowhere yet: a bulk load writes under it, and says the name with its commit.
+    pub(super) fn set_aside<H>(&self, name: impl FnOnce(&mut Catalog, &mut CatalogWrites) -> Result<H>) -> Result<H> {
+        self.check_writable()?;
+        // The record is there before any commit that comes after it: the log's lock holds that order.
+        let _log = lock(&self.log);
+        let mut writes = CatalogWrites::new();
+        let handle = {
+            let mut state = lock(&self.state);
+            let mut catalog = Arc::clone(&state.queue.catalog);
+            let handle = name(Arc::make_mut(&mut catalog), &mut writes)?;
+            state.queue.catalog = catalog;
+            handle
+        };
+        if writes.is_empty() {
+            return Ok(handle);
+        }
+        let mut batch = KvBatch::default();
+        writes.into_iter().for_each(|(key, value)| batch.put(Family::Catalog, key, value));
+        if let Err(error) = self.kv.write(batch, false) {
+            self.poison();
+            return Err(error);
+        }
+        Ok(handle)
     }
 
     /// Numbers, logs and shows a batch with what `extra` adds under its number.
@@ -49,7 +75,7 @@ impl Core {
         &self,
         mut batch: WriteBatch,
         durability: Durability,
-        extra: impl FnOnce(Sequence) -> Result<Extra>,
+        extra: impl FnOnce(Sequence, &Catalog) -> Result<Extra>,
     ) -> Result<Sequence> {
         self.check_writable()?;
         batch.check()?;
@@ -78,7 +104,7 @@ impl Core {
         mut state: MutexGuard<'_, State>,
         batch: WriteBatch,
         durability: Durability,
-        extra: impl FnOnce(Sequence) -> Result<Extra>,
+        extra: impl FnOnce(Sequence, &Catalog) -> Result<Extra>,
     ) -> Result<Sequence> {
         let recorded_at = self.options.clock.now();
         let key = batch.idempotency_key.clone();
@@ -104,7 +130,7 @@ impl Core {
         if let Some(key) = &key {
             self.put_key(&mut state, &mut changes, key, sequence, recorded_at)?;
         }
-        let Extra { changes: more, segments } = extra(sequence)?;
+        let Extra { changes: more, segments } = extra(sequence, &catalog)?;
         changes.append(more);
         let synced = durability == Durability::Synced;
         let queue = &mut state.queue;
