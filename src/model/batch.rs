@@ -8,13 +8,12 @@ use std::collections::HashMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{TimeRange, Timestamp};
 
+use super::batch_column::too_long;
 use super::{
-    AttributeName, AttributeValue, DeviceId, EventKind, Labels, LogRecord, MetricName, MetricType, Nature, TextValues,
-    Value, Values,
+    AttributeName, AttributeValue, BatchColumn, BatchMetric, DeviceId, EventKind, Labels, LogRecord, MetricName,
+    MetricType, Nature, TEXT_BYTES_MAX, Value, Values,
 };
 
-/// The longest text value, attribute value or label, in bytes.
-pub const TEXT_BYTES_MAX: usize = 1_024;
 /// The longest message of a log record, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1_024;
 /// The most readings in one batch.
@@ -37,28 +36,6 @@ pub struct WriteBatch {
     pub(crate) device_changes: Vec<DeviceChange>,
     pub(crate) idempotency_key: Option<String>,
     error: Option<Error>,
-}
-
-/// A metric of a batch, with its values so far.
-#[derive(Debug)]
-pub struct BatchMetric {
-    /// The metric's name.
-    pub name: MetricName,
-    /// The unit of these values, where it was named.
-    pub unit: Option<String>,
-    /// The nature, where it was named.
-    pub nature: Option<Nature>,
-    /// The values.
-    pub column: BatchColumn,
-}
-
-/// Values of one metric of a batch: for each its row in the batch. A row may come twice: the later value wins.
-#[derive(Debug, Clone)]
-pub struct BatchColumn {
-    /// Rows, rising.
-    pub rows: Vec<u32>,
-    /// The values, as many as rows; in the widest type of the batch.
-    pub values: Values,
 }
 
 /// A statement about an attribute in a batch.
@@ -273,6 +250,7 @@ impl WriteBatch {
     ) {
         if let Some(place) = self.metric(name.as_str(), metric_type) {
             let metric = &mut self.metrics[place];
+            metric.named_type = Some(metric_type);
             metric.unit = unit.map(str::to_owned).or(metric.unit.take());
             metric.nature = nature.or(metric.nature);
         }
@@ -332,7 +310,7 @@ impl WriteBatch {
                 let place = self.metrics.len();
                 self.metric_places.insert(name.clone(), place as u32);
                 let column = BatchColumn { rows: Vec::new(), values: Values::empty(metric_type) };
-                self.metrics.push(BatchMetric { name, unit: None, nature: None, column });
+                self.metrics.push(BatchMetric { name, unit: None, nature: None, named_type: None, column });
                 Some(place)
             }
             Err(error) => {
@@ -364,58 +342,6 @@ impl WriteBatch {
     fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
     }
-}
-
-fn too_long(what: &str, bytes: usize) -> Error {
-    Error::new(ErrorKind::LimitExceeded, format!("{what} of {bytes} bytes, more than {TEXT_BYTES_MAX}"))
-}
-
-impl BatchColumn {
-    fn push(&mut self, row: u32, value: Value) -> Result<()> {
-        let (have, got) = (self.values.metric_type(), value.metric_type());
-        if self.values.is_empty() {
-            self.values = Values::empty(got);
-        } else if have != got {
-            let widest = have.widest(got).ok_or_else(|| {
-                Error::new(ErrorKind::TypeMismatch, format!("a {got} value in a metric that holds {have}"))
-                    .advise("give the text and the number metrics of their own")
-            })?;
-            let narrow = std::mem::replace(&mut self.values, Values::empty(widest));
-            self.values = narrow.widen(widest)?;
-        }
-        match (&mut self.values, value) {
-            (Values::Float(values), Value::Float(value)) => values.push(value),
-            (Values::Float(values), Value::Integer(value)) => values.push(value as f64),
-            (Values::Float(values), Value::Boolean(value)) => values.push(f64::from(u8::from(value))),
-            (Values::Integer(values), Value::Integer(value)) => values.push(value),
-            (Values::Integer(values), Value::Boolean(value)) => values.push(i64::from(value)),
-            (Values::Boolean(values), Value::Boolean(value)) => values.push(value),
-            (Values::Text(values), Value::Text(value)) => push_text(values, &value)?,
-            (values, value) => {
-                return Err(Error::new(
-                    ErrorKind::TypeMismatch,
-                    format!("a {} value in a {} column", value.metric_type(), values.metric_type()),
-                ));
-            }
-        }
-        self.rows.push(row);
-        Ok(())
-    }
-}
-
-fn push_text(values: &mut TextValues, text: &str) -> Result<()> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(too_long("a text value", text.len()));
-    }
-    // Batches hold few distinct texts; the segment writer builds its own dictionary with a map.
-    let recent = values.dictionary.len().saturating_sub(16);
-    let known = values.dictionary[recent..].iter().position(|known| &**known == text).map(|place| place + recent);
-    let code = known.unwrap_or_else(|| {
-        values.dictionary.push(text.into());
-        values.dictionary.len() - 1
-    });
-    values.codes.push(code as u32);
-    Ok(())
 }
 
 /// A reading under construction.

@@ -4,6 +4,7 @@
 
 mod attribute;
 mod batch;
+mod batch_column;
 mod column;
 mod event;
 mod handle;
@@ -15,9 +16,10 @@ mod table;
 
 pub use attribute::{AttributeAssertion, AttributeValue};
 pub use batch::{
-    AttributeEntry, BATCH_ROWS_MAX, BatchAttribute, BatchColumn, BatchEvent, BatchLog, BatchMetric, Delete,
-    DeviceChange, MESSAGE_BYTES_MAX, ReadingEntry, TEXT_BYTES_MAX, WriteBatch,
+    AttributeEntry, BATCH_ROWS_MAX, BatchAttribute, BatchEvent, BatchLog, Delete, DeviceChange, MESSAGE_BYTES_MAX,
+    ReadingEntry, WriteBatch,
 };
+pub use batch_column::{BatchColumn, BatchMetric, TEXT_BYTES_MAX};
 pub use column::{Column, DeviceRows, Presence, TextValues, Values};
 pub use event::{Event, EventKind, Labels};
 pub use handle::{DeviceHandle, MetricHandle, SegmentId, Sequence};

@@ -10,8 +10,8 @@ use crate::format::{Commit, Tombstone, encode_record};
 use crate::index::AttributeIndex;
 use crate::kv::{Family, KvBatch};
 use crate::model::{
-    AttributeAssertion, BatchColumn, BatchLog, DeviceChange, DeviceHandle, DeviceId, MetricHandle, Sequence, StoredLog,
-    WriteBatch,
+    AttributeAssertion, BatchColumn, BatchLog, DeviceChange, DeviceHandle, DeviceId, MetricHandle, MetricType,
+    Sequence, StoredLog, WriteBatch,
 };
 use crate::time::{TimeRange, Timestamp};
 
@@ -85,7 +85,8 @@ impl Resolver<'_> {
             .collect::<Result<Vec<DeviceHandle>>>()?;
         let mut columns = Vec::with_capacity(batch.metrics.len());
         for metric in batch.metrics {
-            let metric_type = metric.column.values.metric_type();
+            let known = catalog.metric(metric.name.as_str()).map(|metric| metric.metric_type);
+            let metric_type = metric.sent_type().or(known).unwrap_or(MetricType::Boolean);
             let named = |error: Error| error.advise(format!("look at the values of metric '{}'", metric.name));
             let (handle, conversion) = catalog
                 .ensure_metric(&metric.name, metric_type, metric.unit.as_deref(), metric.nature, &mut writes)
