@@ -12,13 +12,85 @@ use super::aggregate::Aggregate;
 use super::cohort::GroupKey;
 use super::partial::Partial;
 use super::query::Fill;
-use super::run::{Groups, Prepared};
+use super::run::Prepared;
 
-/// The most windows that filling may make of one group.
-const WINDOWS_MAX: usize = 10_000_000;
+/// One group and window, finished.
+struct Finished {
+    key: Arc<GroupKey>,
+    window: Timestamp,
+    cells: Vec<Cell>,
+}
 
-/// Makes the table of a query; `span` is what is stored of its range, which filling reaches over.
-pub(super) fn table(prepared: &Prepared<'_>, groups: Groups, span: Option<(i64, i64)>) -> Result<Table> {
+/// An answer that grows group by group.
+pub(super) struct Answer<'a> {
+    prepared: &'a Prepared<'a>,
+    finished: Vec<Finished>,
+    held_bytes: usize,
+    most_bytes: usize,
+}
+
+impl<'a> Answer<'a> {
+    /// An empty answer, which may hold so many bytes.
+    pub(super) fn new(prepared: &'a Prepared<'a>, most_bytes: usize) -> Self {
+        Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes }
+    }
+
+    /// Finishes a group's window.
+    pub(super) fn take(&mut self, key: Arc<GroupKey>, window: Timestamp, parts: Vec<Partial>) -> Result<()> {
+        if parts.iter().all(Partial::is_empty) {
+            return Ok(());
+        }
+        let cells = finish(self.prepared, parts);
+        // As a row of the table: cells and texts, and what the allocator and the lists around them take.
+        let texts: usize = key.iter().map(|text| text.len() + 16).sum();
+        let histograms: usize = cells.iter().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 }).sum();
+        self.held_bytes += (key.len() + 1 + cells.len()) * size_of::<Cell>() + texts + histograms + 64;
+        if self.held_bytes > self.most_bytes {
+            let (rows, most) = (self.finished.len(), self.most_bytes >> 20);
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("the answer's first {rows} rows fill the {most} MiB that it may take"),
+            )
+            .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
+        }
+        self.finished.push(Finished { key, window, cells });
+        Ok(())
+    }
+
+    /// Makes the table; `span` is what is stored of the query's range, which filling reaches over.
+    pub(super) fn table(self, span: Option<(i64, i64)>) -> Result<Table> {
+        let query = self.prepared.query;
+        let columns = columns(self.prepared);
+        let mut finished = self.finished;
+        finished.sort_unstable_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
+        if let (Some(every), Some(span), true) = (query.every, span, query.fill != Fill::None) {
+            let row_bytes = self.held_bytes / finished.len().max(1);
+            finished = fill_groups(finished, every, span, query.fill, self.most_bytes / row_bytes.max(1))?;
+        }
+        let mut rows: Vec<Vec<Cell>> = finished
+            .into_iter()
+            .map(|Finished { key, window, cells }| row(&key, query.every.map(|_| window), cells))
+            .collect();
+        if let Some((name, falling)) = &query.order {
+            let place = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
+                let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                Error::new(ErrorKind::InvalidInput, format!("the answer has no column '{name}'"))
+                    .advise(format!("use {}", known.join(", ")))
+            })?;
+            rows.sort_by(|a, b| {
+                let missing = (a[place] == Cell::Null).cmp(&(b[place] == Cell::Null));
+                let order = compare(&a[place], &b[place]);
+                missing.then(if *falling { order.reverse() } else { order })
+            });
+        }
+        rows.truncate(query.limit.unwrap_or(usize::MAX));
+        let mut table = Table::new(columns);
+        rows.into_iter().try_for_each(|row| table.push(row))?;
+        Ok(table)
+    }
+}
+
+fn columns(prepared: &Prepared<'_>) -> Vec<TableColumn> {
     let query = prepared.query;
     let mut columns: Vec<TableColumn> =
         query.by.iter().map(|name| TableColumn { name: name.clone(), unit: None }).collect();
@@ -31,37 +103,27 @@ pub(super) fn table(prepared: &Prepared<'_>, groups: Groups, span: Option<(i64, 
             columns.push(TableColumn { name: format!("{}_{aggregate}", metric.text()), unit });
         }
     }
-    let mut rows = Vec::new();
+    columns
+}
+
+/// Fills the windows of each group, which stand together.
+fn fill_groups(
+    finished: Vec<Finished>,
+    every: Window,
+    span: (i64, i64),
+    how: Fill,
+    most: usize,
+) -> Result<Vec<Finished>> {
+    let mut filled = Vec::new();
+    let mut groups: BTreeMap<Arc<GroupKey>, BTreeMap<Timestamp, Vec<Cell>>> = BTreeMap::new();
+    for Finished { key, window, cells } in finished {
+        groups.entry(key).or_default().insert(window, cells);
+    }
     for (key, windows) in groups {
-        let finished: BTreeMap<Timestamp, Vec<Cell>> = windows
-            .into_iter()
-            .filter(|(_, parts)| !parts.iter().all(Partial::is_empty))
-            .map(|(window, parts)| (window, finish(prepared, parts)))
-            .collect();
-        let finished = match (query.every, span) {
-            (Some(every), Some(span)) if query.fill != Fill::None => fill(finished, every, span, query.fill)?,
-            _ => finished,
-        };
-        for (window, cells) in finished {
-            rows.push(row(&key, query.every.map(|_| window), cells));
-        }
+        let windows = fill(windows, every, span, how, most - filled.len())?;
+        filled.extend(windows.into_iter().map(|(window, cells)| Finished { key: Arc::clone(&key), window, cells }));
     }
-    if let Some((name, falling)) = &query.order {
-        let place = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
-            let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            Error::new(ErrorKind::InvalidInput, format!("the answer has no column '{name}'"))
-                .advise(format!("use {}", known.join(", ")))
-        })?;
-        rows.sort_by(|a, b| {
-            let missing = (a[place] == Cell::Null).cmp(&(b[place] == Cell::Null));
-            let order = compare(&a[place], &b[place]);
-            missing.then(if *falling { order.reverse() } else { order })
-        });
-    }
-    rows.truncate(query.limit.unwrap_or(usize::MAX));
-    let mut table = Table::new(columns);
-    rows.into_iter().try_for_each(|row| table.push(row))?;
-    Ok(table)
+    Ok(filled)
 }
 
 fn keeps_unit(aggregate: Aggregate) -> bool {
@@ -114,18 +176,17 @@ fn fill(
     every: Window,
     span: (i64, i64),
     how: Fill,
+    most: usize,
 ) -> Result<BTreeMap<Timestamp, Vec<Cell>>> {
     let Some(width) = known.values().next().map(Vec::len) else { return Ok(known) };
     let last = Timestamp::from_nanoseconds(span.1);
     let mut filled: BTreeMap<Timestamp, Vec<Cell>> = BTreeMap::new();
     let mut window = every.start_of(Timestamp::from_nanoseconds(span.0));
     let mut before: Option<(Timestamp, Vec<Cell>)> = None;
-    let mut windows = 0;
     while window <= last {
-        windows += 1;
-        if windows > WINDOWS_MAX {
-            return Err(Error::new(ErrorKind::LimitExceeded, format!("filling makes more than {WINDOWS_MAX} windows"))
-                .advise("ask for longer windows, or for a shorter time"));
+        if filled.len() >= most {
+            return Err(Error::new(ErrorKind::LimitExceeded, "filling makes more windows than the answer may take")
+                .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
         }
         let cells = match known.get(&window) {
             Some(cells) => {

@@ -14,7 +14,7 @@ use crate::time::TimeRange;
 use super::query::AttributeFilter;
 
 /// The name that stands for a device's id among attributes.
-const DEVICE: &str = "device";
+pub(super) const DEVICE: &str = "device";
 
 /// The values of a group's attributes, absent ones empty.
 pub(super) type GroupKey = Vec<String>;

@@ -18,16 +18,20 @@ mod latest;
 mod mann_kendall;
 mod outliers;
 mod partial;
+mod passes;
 mod query;
 mod run;
 mod samples;
 mod trend;
 
+#[cfg(test)]
+mod tests_passes;
+
 use std::time::Instant;
 
 use crate::error::Result;
 use crate::model::Table;
-use crate::scan::{Scan, ScanCounters};
+use crate::scan::ScanCounters;
 use crate::store::{Progress, Snapshot, Store};
 
 pub use crate::time::Window;
@@ -51,8 +55,8 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] for an unknown metric or attribute, [`crate::ErrorKind::InvalidInput`],
-    /// [`crate::ErrorKind::TypeMismatch`], [`crate::ErrorKind::LimitExceeded`] when the parts of the answer pass half of the memory
-    /// budget, [`crate::ErrorKind::Corruption`].
+    /// [`crate::ErrorKind::TypeMismatch`], [`crate::ErrorKind::LimitExceeded`] when the answer itself passes five eighths of the
+    /// memory budget, [`crate::ErrorKind::Corruption`].
     pub fn query(&self, query: Query) -> Result<Table> {
         self.at_a_moment(|snapshot| query_snapshot(self, snapshot, &query, None).map(|(table, _)| table))
     }
@@ -80,12 +84,19 @@ fn query_snapshot(
     let started = Instant::now();
     let counters = ScanCounters::default();
     let prepared = run::Prepared::new(snapshot, query)?;
-    let scan = Scan::new(snapshot, query.range, prepared.metrics.clone(), &counters)?;
     let planned = Instant::now();
-    let budget_bytes = store.options().memory_bytes / 2;
-    let groups = store.install(|| run::run(&prepared, snapshot, &scan, budget_bytes, progress))?;
+    let memory_bytes = store.options().memory_bytes;
+    let execution = passes::Execution {
+        prepared: &prepared,
+        snapshot,
+        counters: &counters,
+        budget_bytes: memory_bytes / 4,
+        progress,
+    };
+    let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5);
+    store.install(|| execution.run(&mut |key, window, parts| answer.take(key, window, parts)))?;
     let scanned = Instant::now();
-    let table = answer::table(&prepared, groups, run::stored_range(snapshot, query.range))?;
+    let table = answer.table(run::stored_range(snapshot, query.range))?;
     let threads = store.install(rayon::current_num_threads);
     let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
     Ok((table, explain))

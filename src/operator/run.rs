@@ -1,28 +1,59 @@
-//! Runs a query: devices in parallel, each into parts by group and window; parts merged in the order of the devices' ids.
-//!
-//! The devices are cut into waves of a fixed size, whatever the number of threads, and merged in order: the answer has the
-//! same bits on one thread as on many.
+//! One device on its way through a query: its samples, or what statistics and rollups say of them, become parts by group and
+//! window.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DeviceRows, MetricDefinition, MetricHandle, MetricType, Nature, Presence, Values};
 use crate::scan::{Block, Piece, Scan};
-use crate::store::{Progress, Snapshot};
+use crate::store::Snapshot;
 use crate::time::{HOUR_NS, TimeRange, Timestamp, Window};
 
 use super::aggregate::Needs;
 use super::cohort::{self, GroupKey, GroupStretch};
-use super::fleet::WAVE;
 use super::partial::Partial;
 use super::query::Query;
 
-/// Parts by group, then by start of the window (the least instant where there are no windows).
-pub(super) type Groups = BTreeMap<Arc<GroupKey>, BTreeMap<Timestamp, Vec<Partial>>>;
+/// Bytes that a device may take before it reports them.
+const REPORTED_BYTES: usize = 1 << 20;
+/// What a map takes for an entry, about.
+const ENTRY_BYTES: usize = 96;
+
+/// What the parts of one group and window hold in memory.
+pub(super) fn held_bytes(parts: &[Partial]) -> usize {
+    ENTRY_BYTES + parts.iter().map(Partial::memory_bytes).sum::<usize>()
+}
+
+/// What the devices of a wave hold in memory, together. It only grows, so that whether it passes the limit does not hang on the
+/// threads.
+pub(super) struct Held {
+    bytes: AtomicUsize,
+    most: usize,
+}
+
+impl Held {
+    pub(super) fn new(most: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), most }
+    }
+
+    pub(super) fn is_passed(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.most
+    }
+
+    /// Adds what a device took; an error ends it once there is too much.
+    fn add(&self, bytes: usize) -> Result<()> {
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.most {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "the parts of an answer pass the memory that they may take",
+            ));
+        }
+        Ok(())
+    }
+}
 
 /// A query whose names are found.
 pub(super) struct Prepared<'a> {
@@ -30,7 +61,7 @@ pub(super) struct Prepared<'a> {
     /// For each expression the metrics that it names.
     operands: Vec<Vec<MetricDefinition>>,
     filters: Vec<MetricHandle>,
-    needs: Needs,
+    pub(super) needs: Needs,
     /// All metrics that are read.
     pub(super) metrics: Vec<MetricHandle>,
 }
@@ -83,6 +114,11 @@ impl<'a> Prepared<'a> {
         if self.query.metrics[place].is_metric() { self.operands[place][0].unit.clone() } else { None }
     }
 
+    /// Samples before the first of each expression: none.
+    pub(super) fn nothing_before(&self) -> Before {
+        vec![None; self.operands.len()]
+    }
+
     fn nature(&self, place: usize) -> Nature {
         if self.query.metrics[place].is_metric() { self.operands[place][0].nature } else { Nature::Gauge }
     }
@@ -101,100 +137,47 @@ pub(super) fn metric<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Metri
     })
 }
 
-/// Runs a prepared query over a scan of its metrics.
-pub(super) fn run(
-    prepared: &Prepared<'_>,
-    snapshot: &Snapshot,
-    scan: &Scan<'_>,
-    budget_bytes: usize,
-    progress: Option<&Progress>,
-) -> Result<Groups> {
-    let query = prepared.query;
-    let devices = cohort::devices(snapshot, &query.attributes, query.range)?;
-    progress.inspect(|progress| progress.set_total(devices.len() as u64));
-    let mut groups = Groups::new();
-    let mut keys: BTreeMap<GroupKey, Arc<GroupKey>> = BTreeMap::new();
-    for wave in devices.chunks(WAVE) {
-        progress.map_or(Ok(()), Progress::check)?;
-        let work: Vec<(&DeviceEntry, Vec<GroupStretch>)> = wave
-            .iter()
-            .map(|device| {
-                (*device, cohort::stretches(snapshot, device, &query.by, &query.attributes, query.range, &mut keys))
-            })
-            .collect();
-        let parts: Vec<Result<DeviceParts>> = work
-            .par_iter()
-            .map(|(device, stretches)| {
-                progress.map_or(Ok(()), Progress::check)?;
-                DeviceRun::new(prepared, scan, stretches).run(device)
-            })
-            .collect();
-        for part in parts {
-            merge(&mut groups, part?);
-        }
-        progress.inspect(|progress| progress.advance(wave.len() as u64));
-        check_budget(&groups, budget_bytes)?;
-    }
-    Ok(groups)
-}
-
-fn check_budget(groups: &Groups, budget_bytes: usize) -> Result<()> {
-    let parts = groups.values().flat_map(BTreeMap::values).flatten();
-    let held: usize = parts.map(|part| part.memory_bytes() + 48).sum();
-    if held > budget_bytes {
-        return Err(Error::new(
-            ErrorKind::LimitExceeded,
-            format!(
-                "the answer's parts hold {} MiB, more than the {} MiB that they may",
-                held >> 20,
-                budget_bytes >> 20
-            ),
-        )
-        .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
-    }
-    Ok(())
-}
-
 /// Parts of one device, by stretch's group and window.
-type DeviceParts = Vec<(Arc<GroupKey>, Timestamp, Vec<Partial>)>;
+pub(super) type DeviceParts = Vec<(Arc<GroupKey>, Timestamp, Vec<Partial>)>;
 
-fn merge(groups: &mut Groups, parts: DeviceParts) {
-    for (key, window, parts) in parts {
-        match groups.entry(key).or_default().entry(window) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(parts);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                entry.get_mut().iter_mut().zip(parts).for_each(|(whole, part)| whole.merge(part));
-            }
-        }
-    }
-}
+/// The last sample of each expression so far.
+pub(super) type Before = Vec<Option<(i64, f64)>>;
 
 /// One device on its way through a query.
-struct DeviceRun<'a> {
+pub(super) struct DeviceRun<'a> {
     prepared: &'a Prepared<'a>,
     scan: &'a Scan<'a>,
     stretches: &'a [GroupStretch],
+    held: &'a Held,
     parts: HashMap<(usize, Timestamp), Vec<Partial>>,
-    /// The last sample of each expression: growth is from it to the next.
-    before: Vec<Option<(i64, f64)>>,
+    /// Growth is from these to the next.
+    before: Before,
+    /// Bytes that were not yet reported.
+    grown: usize,
 }
 
 impl<'a> DeviceRun<'a> {
-    fn new(prepared: &'a Prepared<'a>, scan: &'a Scan<'a>, stretches: &'a [GroupStretch]) -> Self {
-        let before = vec![None; prepared.operands.len()];
-        Self { prepared, scan, stretches, parts: HashMap::new(), before }
+    pub(super) fn new(
+        prepared: &'a Prepared<'a>,
+        scan: &'a Scan<'a>,
+        stretches: &'a [GroupStretch],
+        held: &'a Held,
+        before: Before,
+    ) -> Self {
+        Self { prepared, scan, stretches, held, parts: HashMap::new(), before, grown: 0 }
     }
 
-    fn run(mut self, device: &DeviceEntry) -> Result<DeviceParts> {
+    pub(super) fn run(mut self, device: &DeviceEntry) -> Result<(DeviceParts, Before)> {
         if self.stretches.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), self.before));
         }
         let scan = self.scan;
-        scan.device(device.handle, &mut |piece| match piece {
-            Piece::Block(block) => self.block(&block),
-            Piece::Rows(rows) => self.rows(&rows),
+        scan.device(device.handle, &mut |piece| {
+            match piece {
+                Piece::Block(block) => self.block(&block)?,
+                Piece::Rows(rows) => self.rows(&rows)?,
+            }
+            self.held.add(std::mem::take(&mut self.grown))
         })?;
         let stretches = self.stretches;
         let mut parts: Vec<((usize, Timestamp), Vec<Partial>)> = self.parts.into_iter().collect();
@@ -203,7 +186,7 @@ impl<'a> DeviceRun<'a> {
             parts.iter_mut().for_each(Partial::end_device);
             (Arc::clone(&stretches[stretch].key), window, parts)
         });
-        Ok(named.collect())
+        Ok((named.collect(), self.before))
     }
 
     fn parts(&mut self, stretch: usize, window: Timestamp) -> &mut Vec<Partial> {
@@ -211,7 +194,12 @@ impl<'a> DeviceRun<'a> {
         let key = &self.stretches[stretch].key;
         let first = self.stretches.iter().position(|other| Arc::ptr_eq(&other.key, key)).unwrap_or(stretch);
         let count = self.prepared.operands.len();
-        self.parts.entry((first, window)).or_insert_with(|| vec![Partial::default(); count])
+        let grown = &mut self.grown;
+        self.parts.entry((first, window)).or_insert_with(|| {
+            let parts = vec![Partial::default(); count];
+            *grown += held_bytes(&parts);
+            parts
+        })
     }
 
     fn window(&self, at: i64) -> (Timestamp, Timestamp) {
@@ -300,12 +288,12 @@ impl<'a> DeviceRun<'a> {
         for place in 0..self.prepared.operands.len() {
             let column =
                 Samples::of(rows, &self.prepared.query.metrics[place], &self.prepared.operands[place], kept.as_deref());
-            self.samples(place, &column);
+            self.samples(place, &column)?;
         }
         Ok(())
     }
 
-    fn samples(&mut self, place: usize, samples: &Samples) {
+    fn samples(&mut self, place: usize, samples: &Samples) -> Result<()> {
         let needs = self.prepared.needs;
         let nature = self.prepared.nature(place);
         for stretch in 0..self.stretches.len() {
@@ -321,14 +309,21 @@ impl<'a> DeviceRun<'a> {
                 let integers = samples.integers.as_ref().map(|integers| &integers[from..to]);
                 let before = self.before[place];
                 let part = &mut self.parts(stretch, window)[place];
+                let bytes = part.memory_bytes();
                 part.add_run(&samples.times[from..to], &samples.values[from..to], integers, needs);
+                let grown = part.memory_bytes().saturating_sub(bytes);
                 if needs.growth {
                     let last = part.add_growths(&samples.times[from..to], &samples.values[from..to], before, nature);
                     self.before[place] = last;
                 }
+                self.grown += grown;
+                if self.grown > REPORTED_BYTES {
+                    self.held.add(std::mem::take(&mut self.grown))?;
+                }
                 from = to;
             }
         }
+        Ok(())
     }
 }
 

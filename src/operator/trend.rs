@@ -1,16 +1,21 @@
 //! Trend: a line through the means of windows, by group.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
-use crate::scan::{Scan, ScanCounters};
+use crate::scan::ScanCounters;
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{DAY_NS, Timestamp, Window};
 
 use super::aggregate::Aggregate;
+use super::cohort::GroupKey;
 use super::explain::Explain;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
+use super::partial::Partial;
 use super::query::{AttributeFilter, Query, ValueFilter};
-use super::{Expression, run};
+use super::{Expression, passes, run};
 
 /// A trend: how the mean of a metric moves from window to window, by group.
 #[derive(Debug, Clone)]
@@ -87,27 +92,26 @@ impl Store {
         let started = std::time::Instant::now();
         let counters = ScanCounters::default();
         let prepared = run::Prepared::new(snapshot, query)?;
-        let scan = Scan::new(snapshot, query.range, prepared.metrics.clone(), &counters)?;
         let planned = std::time::Instant::now();
-        let groups =
-            self.install(|| run::run(&prepared, snapshot, &scan, self.options().memory_bytes / 2, progress))?;
+        let memory_bytes = self.options().memory_bytes;
+        let execution = passes::Execution {
+            prepared: &prepared,
+            snapshot,
+            counters: &counters,
+            budget_bytes: memory_bytes / 4,
+            progress,
+        };
+        let mut means = Means { groups: BTreeMap::new(), left_bytes: memory_bytes / 2 };
+        self.install(|| execution.run(&mut |key, window, parts| means.take(key, window, &parts)))?;
         let scanned = std::time::Instant::now();
         let mut table = Table::new(columns(query, prepared.unit(0)));
-        for (key, windows) in groups {
+        for (key, mut windows) in means.groups {
+            windows.sort_unstable_by_key(|(window, _)| *window);
             let middle = |start: Timestamp| {
                 let end = every.end_of(start);
                 (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
             };
-            let points: Vec<(f64, f64)> = windows
-                .iter()
-                .filter_map(|(window, parts)| {
-                    parts.first().and_then(|part| part.mean()).map(|mean| (middle(*window), mean))
-                })
-                .filter(|(_, mean)| mean.is_finite())
-                .collect();
-            if points.is_empty() {
-                continue;
-            }
+            let points: Vec<(f64, f64)> = windows.into_iter().map(|(window, mean)| (middle(window), mean)).collect();
             let mut row: Vec<Cell> =
                 key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) }).collect();
             row.extend(fit(&points));
@@ -116,6 +120,26 @@ impl Store {
         let threads = self.install(rayon::current_num_threads);
         let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
         Ok((table, explain))
+    }
+}
+
+/// Means by group and window.
+struct Means {
+    groups: BTreeMap<Arc<GroupKey>, Vec<(Timestamp, f64)>>,
+    left_bytes: usize,
+}
+
+impl Means {
+    fn take(&mut self, key: Arc<GroupKey>, window: Timestamp, parts: &[Partial]) -> Result<()> {
+        let Some(mean) = parts.first().and_then(Partial::mean).filter(|mean| mean.is_finite()) else { return Ok(()) };
+        // A list may be twice as long as its entries are.
+        const POINT_BYTES: usize = 2 * size_of::<(Timestamp, f64)>();
+        self.left_bytes = self.left_bytes.checked_sub(POINT_BYTES).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, "the windows of the trend pass the memory that they may take")
+                .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory")
+        })?;
+        self.groups.entry(key).or_default().push((window, mean));
+        Ok(())
     }
 }
 

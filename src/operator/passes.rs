@@ -1,0 +1,250 @@
+//! Runs a query in as many passes as its memory asks for.
+//!
+//! Guarantees: parts of an answer never hold more than a quarter of the store's memory budget, whatever is asked; the devices of a
+//! pass are worked on in parallel and merged in the order of their ids, so that the answer has the same bits on any number of
+//! threads. Where one pass would hold too much, it becomes two: of earlier and later windows (at a month's start if
+//! possible, so that no block is cut), or where there is one window, of some groups and of the others. A group of one device
+//! is finished with that device.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+use crate::catalog::DeviceEntry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::DeviceHandle;
+use crate::scan::{Scan, ScanCounters};
+use crate::store::{Progress, Snapshot};
+use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
+
+use super::cohort::{self, GroupKey, GroupStretch};
+use super::fleet::WAVE;
+use super::partial::Partial;
+use super::run::{Before, DeviceParts, DeviceRun, Held, Prepared, held_bytes, stored_range};
+
+/// Takes what is whole: a group's window (the least instant where there are no windows) and its parts by expression.
+pub(super) type Take<'t> = dyn FnMut(Arc<GroupKey>, Timestamp, Vec<Partial>) -> Result<()> + 't;
+
+/// Parts by group, then by start of the window.
+type Groups = BTreeMap<Arc<GroupKey>, BTreeMap<Timestamp, Vec<Partial>>>;
+
+/// Of each device the last samples before a pass.
+type Carried = HashMap<DeviceHandle, Before>;
+
+/// A query that runs on a snapshot.
+pub(super) struct Execution<'a> {
+    pub(super) prepared: &'a Prepared<'a>,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) counters: &'a ScanCounters,
+    /// What parts may hold.
+    pub(super) budget_bytes: usize,
+    pub(super) progress: Option<&'a Progress>,
+}
+
+/// The groups of a pass: those whose hash ends in some bits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    bits: u32,
+    value: u64,
+}
+
+impl Share {
+    fn takes(self, key: &GroupKey) -> bool {
+        let text = key.join("\u{0}");
+        xxhash_rust::xxh3::xxh3_64(text.as_bytes()) & ((1 << self.bits) - 1) == self.value
+    }
+
+    fn divides(self, groups: usize) -> bool {
+        groups > 1 && self.bits < 32
+    }
+
+    fn halves(self) -> [Self; 2] {
+        [self.value, self.value | 1 << self.bits].map(|value| Self { bits: self.bits + 1, value })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pass<'d> {
+    devices: &'d [&'d DeviceEntry],
+    range: TimeRange,
+    share: Share,
+}
+
+/// How a pass ended: with the last samples of its devices, or because it would hold too much.
+enum Ended {
+    Whole(Carried),
+    /// Those before `place` are finished.
+    TooLarge {
+        after: Carried,
+        place: usize,
+        worked: usize,
+        groups: usize,
+    },
+}
+
+impl Execution<'_> {
+    /// Runs the query; groups and windows come in no particular order.
+    pub(super) fn run(&self, take: &mut Take<'_>) -> Result<()> {
+        let query = self.prepared.query;
+        let devices = cohort::devices(self.snapshot, &query.attributes, query.range)?;
+        self.progress.inspect(|progress| progress.set_total(devices.len() as u64));
+        let Some((first, last)) = stored_range(self.snapshot, query.range) else { return Ok(()) };
+        let to = if last == i64::MAX { Timestamp::MAX } else { Timestamp::from_nanoseconds(last + 1) };
+        let range = query.range.intersect(TimeRange::new(Timestamp::from_nanoseconds(first), to));
+        // Passes over groups of their own begin anew with few devices only.
+        let step = if self.groups_are_of_one_device() { WAVE } else { devices.len().max(1) };
+        for devices in devices.chunks(step) {
+            self.pass(Pass { devices, range, share: Share::default() }, &Carried::new(), take)?;
+        }
+        Ok(())
+    }
+
+    fn groups_are_of_one_device(&self) -> bool {
+        self.prepared.query.by.iter().any(|name| name == cohort::DEVICE)
+    }
+
+    fn pass(&self, pass: Pass<'_>, before: &Carried, take: &mut Take<'_>) -> Result<Carried> {
+        let (mut carried, place, groups) = match self.attempt(pass, before, take)? {
+            Ended::Whole(after) => return Ok(after),
+            Ended::TooLarge { after, place, worked, groups } => {
+                let more = (pass.devices.len() - place + worked - place) as u64;
+                self.progress.inspect(|progress| progress.set_total(progress.state().1 + more));
+                (after, place, groups)
+            }
+        };
+        let rest = Pass { devices: &pass.devices[place..], ..pass };
+        tracing::debug!(devices = rest.devices.len(), range = ?rest.range, "a pass holds too much: it becomes two");
+        if let Some(cut) = self.cut(rest.range) {
+            let earlier = Pass { range: TimeRange::new(rest.range.from, cut), ..rest };
+            let between = self.pass(earlier, before, take)?;
+            let later = Pass { range: TimeRange::new(cut, rest.range.to), ..rest };
+            carried.extend(self.pass(later, &between, take)?);
+        } else if rest.share.divides(groups) {
+            for share in rest.share.halves() {
+                carried.extend(self.pass(Pass { share, ..rest }, before, take)?);
+            }
+        } else {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("one group and window of the answer needs more than {} MiB", self.budget_bytes >> 20),
+            )
+            .advise("ask for fewer metrics at once, or allow more memory"));
+        }
+        Ok(carried)
+    }
+
+    /// A start of a window that cuts a range in two: near its middle, of a month if there is one.
+    fn cut(&self, range: TimeRange) -> Option<Timestamp> {
+        let every = self.prepared.query.every?;
+        let (from, to) = (range.from.nanoseconds(), range.to.nanoseconds());
+        let middle = Timestamp::from_nanoseconds(from + ((i128::from(to) - i128::from(from)) / 2) as i64);
+        let inside = |cut: &Timestamp| *cut > range.from && *cut < range.to;
+        let month = TimeBucket::containing(BucketWidth::Month, middle);
+        let months = [month.number, month.number.saturating_add(1)]
+            .map(|number| TimeBucket { width: BucketWidth::Month, number }.range().from);
+        let of_month = months.into_iter().find(|start| inside(start) && every.start_of(*start) == *start);
+        let start = every.start_of(middle);
+        of_month.or_else(|| [start, every.end_of(start)].into_iter().find(inside))
+    }
+
+    fn attempt(&self, pass: Pass<'_>, before: &Carried, take: &mut Take<'_>) -> Result<Ended> {
+        let query = self.prepared.query;
+        let scan = Scan::new(self.snapshot, pass.range, self.prepared.metrics.clone(), self.counters)?;
+        let (mut groups, mut groups_bytes, mut keys) = (Groups::new(), 0_usize, BTreeMap::new());
+        let (mut after, mut place, mut wave) = (Carried::new(), 0, WAVE);
+        while place < pass.devices.len() {
+            self.progress.map_or(Ok(()), Progress::check)?;
+            let devices = &pass.devices[place..pass.devices.len().min(place + wave)];
+            let work: Vec<(&DeviceEntry, Vec<GroupStretch>)> = devices
+                .iter()
+                .map(|device| {
+                    let named = &query.attributes;
+                    (*device, cohort::stretches(self.snapshot, device, &query.by, named, pass.range, &mut keys))
+                })
+                .collect();
+            let held = Held::new(self.budget_bytes.saturating_sub(groups_bytes));
+            let parts = self.wave(&scan, &work, pass.share, before, &held);
+            if held.is_passed() {
+                if let Some(error) = parts.into_iter().find_map(other_error) {
+                    return Err(error);
+                }
+                let groups = keys.keys().filter(|key| pass.share.takes(key)).count();
+                let divides = self.cut(pass.range).is_some() || pass.share.divides(groups);
+                if wave > 1 && (groups_bytes <= self.budget_bytes / 2 || !divides) {
+                    wave /= 2;
+                    continue;
+                }
+                let finished = if self.groups_are_of_one_device() { place } else { 0 };
+                return Ok(Ended::TooLarge { after, place: finished, worked: place, groups });
+            }
+            for (device, parts) in devices.iter().zip(parts) {
+                let (parts, last) = parts?;
+                merge(&mut groups, &mut groups_bytes, parts);
+                if self.prepared.needs.growth {
+                    after.insert(device.handle, last);
+                }
+            }
+            if self.groups_are_of_one_device() {
+                finish(std::mem::take(&mut groups), take)?;
+                groups_bytes = 0;
+            }
+            place += devices.len();
+            self.progress.inspect(|progress| progress.advance(devices.len() as u64));
+        }
+        finish(groups, take)?;
+        Ok(Ended::Whole(after))
+    }
+
+    fn wave(
+        &self,
+        scan: &Scan<'_>,
+        work: &[(&DeviceEntry, Vec<GroupStretch>)],
+        share: Share,
+        before: &Carried,
+        held: &Held,
+    ) -> Vec<Result<(DeviceParts, Before)>> {
+        let run = |(device, stretches): &(&DeviceEntry, Vec<GroupStretch>)| {
+            self.progress.map_or(Ok(()), Progress::check)?;
+            if !stretches.iter().any(|stretch| share.takes(&stretch.key)) {
+                return Ok((Vec::new(), self.prepared.nothing_before()));
+            }
+            let last = before.get(&device.handle).cloned().unwrap_or_else(|| self.prepared.nothing_before());
+            let (mut parts, last) = DeviceRun::new(self.prepared, scan, stretches, held, last).run(device)?;
+            parts.retain(|(key, ..)| share.takes(key));
+            Ok((parts, last))
+        };
+        work.par_iter().map(run).collect()
+    }
+}
+
+/// What is wrong with a device, but that it holds too much.
+fn other_error<R>(result: Result<R>) -> Option<Error> {
+    result.err().filter(|error| error.kind() != ErrorKind::LimitExceeded)
+}
+
+fn merge(groups: &mut Groups, groups_bytes: &mut usize, parts: DeviceParts) {
+    for (key, window, parts) in parts {
+        match groups.entry(key).or_default().entry(window) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                *groups_bytes += held_bytes(&parts);
+                entry.insert(parts);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                let whole = entry.get_mut();
+                *groups_bytes = groups_bytes.saturating_sub(held_bytes(whole));
+                whole.iter_mut().zip(parts).for_each(|(whole, part)| whole.merge(part));
+                *groups_bytes += held_bytes(whole);
+            }
+        }
+    }
+}
+
+fn finish(groups: Groups, take: &mut Take<'_>) -> Result<()> {
+    for (key, windows) in groups {
+        for (window, parts) in windows {
+            take(Arc::clone(&key), window, parts)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Queries in many passes answer what one pass answers.
+
+use crate::model::{Cell, Table, WriteBatch};
+use crate::scan::ScanCounters;
+use crate::store::{Options, Progress, Store};
+use crate::time::{Timestamp, Window};
+
+use super::query::{Fill, Query};
+use super::{Aggregate, answer, passes, run};
+
+const HOURS: i64 = 24 * 75;
+
+fn at(hour: i64) -> Timestamp {
+    // 2025-01-17: the data touch four months.
+    Timestamp::from_nanoseconds((1_737_072_000 + hour * 3_600) * 1_000_000_000)
+}
+
+fn store(folder: &std::path::Path) -> Store {
+    let store = Store::open(folder, Options { memory_bytes: 64 << 20, ..Options::default() }).unwrap();
+    let mut batch = WriteBatch::new();
+    for device in 0..40_i64 {
+        let id = format!("pump-{device:02}");
+        for hour in (0..HOURS).filter(|hour| (hour + device) % 7 != 0) {
+            let noise = (device * 7_919 + hour * 104_729) % 1_009;
+            batch
+                .reading(&id, at(hour))
+                .float("power_w", noise as f64 / 8.0 + hour as f64 * 0.01)
+                .integer("energy_wh", (hour * 40 + noise) % 20_000);
+        }
+        batch.attribute(&id, "region", ["north", "south", "east"][device as usize % 3]);
+        if device % 4 == 0 {
+            batch.attribute(&id, "region", "west").from(at(700 + device));
+        }
+    }
+    batch.nature("energy_wh", crate::model::Nature::Counter);
+    store.write(batch).unwrap();
+    store.seal().unwrap();
+    store.compact(true, None).unwrap();
+    store
+}
+
+/// The answer with a budget, and how many devices were worked on.
+fn ask(store: &Store, query: &Query, budget_bytes: usize) -> crate::Result<(Table, u64)> {
+    let snapshot = store.snapshot()?;
+    let counters = ScanCounters::default();
+    let prepared = run::Prepared::new(&snapshot, query)?;
+    let progress = Progress::default();
+    let execution = passes::Execution {
+        prepared: &prepared,
+        snapshot: &snapshot,
+        counters: &counters,
+        budget_bytes,
+        progress: Some(&progress),
+    };
+    let mut answer = answer::Answer::new(&prepared, 64 << 20);
+    execution.run(&mut |key, window, parts| answer.take(key, window, parts))?;
+    let (done, total) = progress.state();
+    assert_eq!(done, total, "progress ends at its end");
+    Ok((answer.table(run::stored_range(&snapshot, query.range))?, done))
+}
+
+fn same(a: &Cell, b: &Cell) -> bool {
+    match (a, b) {
+        (Cell::Float(a), Cell::Float(b)) => (a - b).abs() <= 1e-12 * a.abs().max(1.0),
+        (a, b) => a == b,
+    }
+}
+
+#[test]
+fn many_passes_answer_what_one_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let plain = [Aggregate::Count, Aggregate::Mean, Aggregate::Min, Aggregate::Last];
+    let growth = [Aggregate::Delta, Aggregate::Rate, Aggregate::Count];
+    let values = [Aggregate::P95, Aggregate::Stddev, Aggregate::Slope];
+    for aggregates in [&plain[..], &growth, &values] {
+        for by in [&["device"][..], &["region"], &["region", "device"], &[]] {
+            for every in [None, Some(Window::DAY), Some(Window::MONTH), Some("6h".parse().unwrap())] {
+                let metric = if aggregates == growth { "energy_wh" } else { "power_w" };
+                let query = Query::metric(metric).aggregate(aggregates.iter().copied()).by(by.iter().copied());
+                let query = every.map_or(query.clone(), |every| query.every(every)).fill(Fill::Previous);
+                let (whole, devices) = ask(&store, &query, 1 << 30).unwrap();
+                assert!(devices == 40 && !whole.rows().is_empty());
+                // One group and window of 40 devices' quantiles takes more than the least of these.
+                for budget in [8_000_000, 800_000, 600_000] {
+                    let (split, worked) = ask(&store, &query, budget).unwrap();
+                    assert!(worked >= devices);
+                    assert_eq!(split.rows().len(), whole.rows().len(), "{by:?} {every:?} in {budget}");
+                    for (a, b) in whole.rows().iter().zip(split.rows()) {
+                        assert!(
+                            a.iter().zip(b).all(|(a, b)| same(a, b)),
+                            "{a:?} became {b:?}, {by:?} {every:?} in {budget}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn small_budgets_do_split_and_too_small_ones_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let hourly = Query::metric("power_w").aggregate([Aggregate::P95]).every(Window::DAY).by(["region"]);
+    assert!(ask(&store, &hourly, 100_000).unwrap().1 > 80, "it took several passes");
+    let whole = Query::metric("power_w").aggregate([Aggregate::P95]);
+    assert_eq!(ask(&store, &whole, 1_000).unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
+}
