@@ -14,11 +14,11 @@ use super::partial::Partial;
 use super::query::Fill;
 use super::run::Prepared;
 
-/// One group and window, finished.
+/// One group and window, finished: its row, group and window first.
 struct Finished {
     key: Arc<GroupKey>,
     window: Timestamp,
-    cells: Vec<Cell>,
+    row: Vec<Cell>,
 }
 
 /// An answer that grows group by group.
@@ -40,11 +40,10 @@ impl<'a> Answer<'a> {
         if parts.iter().all(Partial::is_empty) {
             return Ok(());
         }
-        let cells = finish(self.prepared, parts);
-        // As a row of the table: cells and texts, and what the allocator and the lists around them take.
-        let texts: usize = key.iter().map(|text| text.len() + 16).sum();
-        let histograms: usize = cells.iter().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 }).sum();
-        self.held_bytes += (key.len() + 1 + cells.len()) * size_of::<Cell>() + texts + histograms + 64;
+        let row = row(&key, self.prepared.query.every.map(|_| window), finish(self.prepared, parts));
+        // Cells and texts, and what the allocator and the lists around them take.
+        let texts: usize = row.iter().map(|cell| if let Cell::Text(text) = cell { text.len() + 24 } else { 0 }).sum();
+        self.held_bytes += row.capacity() * size_of::<Cell>() + texts + 16 + size_of::<Finished>();
         if self.held_bytes > self.most_bytes {
             let (rows, most) = (self.finished.len(), self.most_bytes >> 20);
             return Err(Error::new(
@@ -53,7 +52,7 @@ impl<'a> Answer<'a> {
             )
             .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
         }
-        self.finished.push(Finished { key, window, cells });
+        self.finished.push(Finished { key, window, row });
         Ok(())
     }
 
@@ -65,12 +64,16 @@ impl<'a> Answer<'a> {
         finished.sort_unstable_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
         if let (Some(every), Some(span), true) = (query.every, span, query.fill != Fill::None) {
             let row_bytes = self.held_bytes / finished.len().max(1);
-            finished = fill_groups(finished, every, span, query.fill, self.most_bytes / row_bytes.max(1))?;
+            let filling = Filling {
+                every,
+                span,
+                how: query.fill,
+                named: query.by.len() + 1,
+                most: self.most_bytes / row_bytes.max(1),
+            };
+            finished = filling.groups(finished)?;
         }
-        let mut rows: Vec<Vec<Cell>> = finished
-            .into_iter()
-            .map(|Finished { key, window, cells }| row(&key, query.every.map(|_| window), cells))
-            .collect();
+        let mut rows: Vec<Vec<Cell>> = finished.into_iter().map(|finished| finished.row).collect();
         if let Some((name, falling)) = &query.order {
             let place = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
                 let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
@@ -104,26 +107,6 @@ fn columns(prepared: &Prepared<'_>) -> Vec<TableColumn> {
         }
     }
     columns
-}
-
-/// Fills the windows of each group, which stand together.
-fn fill_groups(
-    finished: Vec<Finished>,
-    every: Window,
-    span: (i64, i64),
-    how: Fill,
-    most: usize,
-) -> Result<Vec<Finished>> {
-    let mut filled = Vec::new();
-    let mut groups: BTreeMap<Arc<GroupKey>, BTreeMap<Timestamp, Vec<Cell>>> = BTreeMap::new();
-    for Finished { key, window, cells } in finished {
-        groups.entry(key).or_default().insert(window, cells);
-    }
-    for (key, windows) in groups {
-        let windows = fill(windows, every, span, how, most - filled.len())?;
-        filled.extend(windows.into_iter().map(|(window, cells)| Finished { key: Arc::clone(&key), window, cells }));
-    }
-    Ok(filled)
 }
 
 fn keeps_unit(aggregate: Aggregate) -> bool {
@@ -171,49 +154,96 @@ fn compare(a: &Cell, b: &Cell) -> Ordering {
     }
 }
 
-fn fill(
-    known: BTreeMap<Timestamp, Vec<Cell>>,
+/// How windows without samples are filled.
+struct Filling {
     every: Window,
+    /// What is stored of the range.
     span: (i64, i64),
     how: Fill,
+    /// Cells of a row that name it: its group and window.
+    named: usize,
+    /// The most rows of an answer.
     most: usize,
-) -> Result<BTreeMap<Timestamp, Vec<Cell>>> {
-    let Some(width) = known.values().next().map(Vec::len) else { return Ok(known) };
-    let last = Timestamp::from_nanoseconds(span.1);
-    let mut filled: BTreeMap<Timestamp, Vec<Cell>> = BTreeMap::new();
-    let mut window = every.start_of(Timestamp::from_nanoseconds(span.0));
-    let mut before: Option<(Timestamp, Vec<Cell>)> = None;
-    while window <= last {
-        if filled.len() >= most {
-            return Err(Error::new(ErrorKind::LimitExceeded, "filling makes more windows than the answer may take")
-                .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
-        }
-        let cells = match known.get(&window) {
-            Some(cells) => {
-                before = Some((window, cells.clone()));
-                cells.clone()
+}
+
+impl Filling {
+    /// Fills the windows of each group, which stand together.
+    fn groups(&self, finished: Vec<Finished>) -> Result<Vec<Finished>> {
+        let mut filled = Vec::new();
+        let mut rest = finished.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let key = Arc::clone(&first.key);
+            let mut known = BTreeMap::from([(first.window, first.row)]);
+            while let Some(next) = rest.next_if(|next| next.key == key) {
+                known.insert(next.window, next.row);
             }
-            None => {
-                let after = known.range(window..).next();
-                match (how, &before, after) {
-                    (Fill::Previous, Some((_, cells)), _) => cells.clone(),
-                    (Fill::Linear, Some((from, left)), Some((to, right))) => {
-                        let part = (window.nanoseconds() - from.nanoseconds()) as f64
-                            / (to.nanoseconds() - from.nanoseconds()) as f64;
-                        left.iter().zip(right).map(|(left, right)| between(left, right, part)).collect()
-                    }
-                    _ => vec![Cell::Null; width],
-                }
-            }
-        };
-        filled.insert(window, cells);
-        let next = every.end_of(window);
-        if next <= window {
-            break;
+            self.group(&key, known, &mut filled)?;
         }
-        window = next;
+        Ok(filled)
     }
-    Ok(filled)
+
+    fn group(
+        &self,
+        key: &Arc<GroupKey>,
+        mut known: BTreeMap<Timestamp, Vec<Cell>>,
+        filled: &mut Vec<Finished>,
+    ) -> Result<()> {
+        let Some(any) = known.values().next() else { return Ok(()) };
+        let (group, width) = (any[..self.named - 1].to_vec(), any.len() - self.named);
+        let last = Timestamp::from_nanoseconds(self.span.1);
+        let mut window = self.every.start_of(Timestamp::from_nanoseconds(self.span.0));
+        // The place of the last row with samples.
+        let mut before = None;
+        while window <= last {
+            if filled.len() >= self.most {
+                return Err(Error::new(
+                    ErrorKind::LimitExceeded,
+                    "filling makes more windows than the answer may take",
+                )
+                .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
+            }
+            let row = match known.remove(&window) {
+                Some(row) => {
+                    before = Some(filled.len());
+                    row
+                }
+                None => {
+                    let before = before.map(|place: usize| &filled[place]);
+                    let cells = self.missing(before, window, known.iter().next());
+                    let cells = cells.unwrap_or_else(|| vec![Cell::Null; width]);
+                    group.iter().cloned().chain([Cell::Time(window)]).chain(cells).collect()
+                }
+            };
+            filled.push(Finished { key: Arc::clone(key), window, row });
+            let next = self.every.end_of(window);
+            if next <= window {
+                break;
+            }
+            window = next;
+        }
+        Ok(())
+    }
+
+    /// The cells of a window without samples; `None` where nothing can be said.
+    fn missing(
+        &self,
+        before: Option<&Finished>,
+        window: Timestamp,
+        after: Option<(&Timestamp, &Vec<Cell>)>,
+    ) -> Option<Vec<Cell>> {
+        let before = before?;
+        match self.how {
+            Fill::Previous => Some(before.row[self.named..].to_vec()),
+            Fill::Linear => {
+                let (to, right) = after?;
+                let from = before.window.nanoseconds();
+                let part = (window.nanoseconds() - from) as f64 / (to.nanoseconds() - from) as f64;
+                let cells = before.row[self.named..].iter().zip(&right[self.named..]);
+                Some(cells.map(|(left, right)| between(left, right, part)).collect())
+            }
+            _ => None,
+        }
+    }
 }
 
 fn between(left: &Cell, right: &Cell, part: f64) -> Cell {

@@ -1,5 +1,5 @@
-//! The one thread of a store that works by itself: seals when memory asks for it, compacts after it, and brings the
-//! watermark up.
+//! The one thread of a store that works by itself: seals when memory or the age of what is unsealed asks for it, compacts after
+//! it, and brings the watermark up.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::core::{Core, lock};
+use super::core::{Core, State, lock};
 
 /// The watermark lags behind the log no longer than this.
 const LAG: Duration = Duration::from_millis(100);
+/// The clock is looked at no more often than this.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Starts the thread.
 pub(super) fn start(core: &Arc<Core>) -> Result<JoinHandle<()>> {
@@ -43,19 +45,34 @@ fn wait(core: &Core) -> Option<bool> {
             return None;
         }
         let failed = state.seal_failure.is_some() || core.poisoned.load(Ordering::Acquire);
-        if !failed && state.hot_bytes() > core.options.seal_bytes() {
+        let due = (!failed).then(|| seal_is_due_in(core, &state)).flatten();
+        if due.is_some_and(|due| due.is_zero()) {
             return Some(true);
         }
-        if core.lagging.load(Ordering::Acquire) && !core.poisoned.load(Ordering::Acquire) {
-            let (after, timeout) = core.changed.wait_timeout(state, LAG).unwrap_or_else(PoisonError::into_inner);
-            state = after;
-            if timeout.timed_out() {
-                return Some(false);
-            }
-        } else {
+        let lagging = core.lagging.load(Ordering::Acquire) && !core.poisoned.load(Ordering::Acquire);
+        let Some(longest) = due.into_iter().chain(lagging.then_some(LAG)).min() else {
             state = core.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let (after, timeout) = core.changed.wait_timeout(state, longest).unwrap_or_else(PoisonError::into_inner);
+        state = after;
+        if lagging && timeout.timed_out() {
+            return Some(false);
         }
     }
+}
+
+/// How long until what is unsealed is to be sealed; `None` where everything is.
+fn seal_is_due_in(core: &Core, state: &State) -> Option<Duration> {
+    if state.hot_bytes() > core.options.seal_bytes() {
+        return Some(Duration::ZERO);
+    }
+    let age_ns = core.options.clock.now().nanoseconds().saturating_sub(state.unsealed_since?.nanoseconds());
+    let left_ns = core.options.seal_age_ns.saturating_sub(age_ns);
+    Some(match u64::try_from(left_ns) {
+        Ok(left_ns) if left_ns > 0 => Duration::from_nanos(left_ns).max(LOOK),
+        _ => Duration::ZERO,
+    })
 }
 
 fn seal_and_compact(core: &Core) {

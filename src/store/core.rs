@@ -17,6 +17,7 @@ use crate::index::AttributeIndex;
 use crate::io::{FileSystem, FolderHold};
 use crate::kv::Kv;
 use crate::model::{SegmentId, Sequence};
+use crate::time::Timestamp;
 
 use super::commit::PendingCommit;
 use super::layout::Layout;
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) active: ChunkBuilder,
     /// By sequence; no barrier lies inside one.
     pub(super) frozen: Vec<Arc<Chunk>>,
+    /// When the first commit that is not sealed came.
+    pub(super) unsealed_since: Option<Timestamp>,
     /// Commits that no chunk may reach across: deletes and bulk loads.
     pub(super) barriers: Vec<Sequence>,
     pub(super) snapshots: Vec<Weak<SnapshotState>>,
@@ -122,6 +125,11 @@ impl State {
     pub(super) fn hot_bytes(&self) -> usize {
         let frozen: usize = self.frozen.iter().map(|chunk| chunk.memory_bytes()).sum();
         self.active.memory_bytes() + frozen
+    }
+
+    /// Notes that a commit came.
+    pub(super) fn note_unsealed(&mut self, at: Timestamp) {
+        self.unsealed_since.get_or_insert(at);
     }
 
     /// Closes the active chunk, and joins small ones.

@@ -255,6 +255,7 @@ fn recover(
         segments: Arc::new(segments),
         active: ChunkBuilder::new(),
         frozen: Vec::new(),
+        unsealed_since: None,
         barriers,
         snapshots: Vec::new(),
         queue,
@@ -305,6 +306,7 @@ fn replay(layout: &Layout, kv: &Kv, state: &mut State) -> Result<()> {
         if state.barriers.contains(&expected) {
             state.freeze()?;
         }
+        state.note_unsealed(commit.recorded_at);
         if !commit.times.is_empty() || !commit.logs.is_empty() {
             state.active.append(expected, &commit.devices, &commit.times, &commit.columns, commit.logs)?;
         }

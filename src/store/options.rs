@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::io::{FileSystem, RealFileSystem};
-use crate::time::{SharedClock, SystemClock, TimeRange};
+use crate::time::{HOUR_NS, SharedClock, SystemClock, TimeRange};
 
 /// When a write counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +23,9 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Threads for queries and for sorting; 0 stands for all cores. One more does the background work.
     pub threads: usize,
+    /// Rows that wait in memory for so long, in nanoseconds of the clock, are sealed though there are few of them: what is not
+    /// sealed is read again at each opening.
+    pub seal_age_ns: i64,
     /// When `write` returns.
     pub durability: Durability,
     /// The file system of segments and watermark; tests of hosts may put a double here.
@@ -42,6 +45,7 @@ impl Default for Options {
         Self {
             memory_bytes: 256 << 20,
             threads: 0,
+            seal_age_ns: HOUR_NS,
             durability: Durability::Synced,
             file_system: Arc::new(RealFileSystem),
             clock: Arc::new(SystemClock),

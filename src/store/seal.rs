@@ -104,6 +104,8 @@ impl Core {
         let mut state = lock(&self.state);
         state.frozen.retain(|chunk| !group.iter().any(|sealed| Arc::ptr_eq(sealed, chunk)));
         state.barriers.retain(|barrier| *barrier > upto);
+        // What came since the seal began is younger than now by less than a seal takes.
+        state.unsealed_since = (state.sequence > upto).then(|| self.options.clock.now());
         Arc::make_mut(&mut state.manifest).sealed_through = upto;
         state.change_segments(&[], segments);
         drop(state);

@@ -357,6 +357,7 @@ impl State {
         if !segments.is_empty() {
             self.change_segments(&[], segments);
         }
+        self.note_unsealed(commit.recorded_at);
         if !commit.times.is_empty() || !commit.logs.is_empty() {
             self.active.append(sequence, &commit.devices, &commit.times, &commit.columns, commit.logs)?;
         }
