@@ -105,6 +105,8 @@ pub fn decode_directory(bytes: &[u8]) -> Result<Vec<DirectoryEntry>> {
     reader.finish()?;
     let mut place = 0;
     let mut page: Vec<DirectoryEntry> = Vec::with_capacity(entries);
+    // The last instant of the slices before it that are of the same device and bucket.
+    let mut last_time: Option<i64> = None;
     for entry in 0..entries {
         let mut columns: Vec<DirectoryColumn> = Vec::with_capacity(counts[entry] as usize);
         for _ in 0..counts[entry] {
@@ -117,8 +119,16 @@ pub fn decode_directory(bytes: &[u8]) -> Result<Vec<DirectoryEntry>> {
             place += 1;
         }
         let key = (devices[entry], buckets[entry]);
-        if page.last().is_some_and(|last| (last.device.0, last.bucket) >= key) {
+        let before = page.last().map(|last| (last.device.0, last.bucket));
+        if before != Some(key) {
+            last_time = None;
+        }
+        let rises = rows[entry] == 0 || Some(first[entry]) > last_time;
+        if before > Some(key) || !rises {
             return Err(corrupt("the slices of the directory are not in order"));
+        }
+        if rows[entry] > 0 {
+            last_time = Some(last[entry]);
         }
         page.push(DirectoryEntry {
             device: DeviceHandle(key.0),

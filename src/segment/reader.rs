@@ -1,5 +1,6 @@
 //! Reads a segment.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -124,21 +125,23 @@ impl Segment {
         self.devices_where(|entry| entry.logs > 0)
     }
 
-    /// The buckets of all slices, rising. Reads the whole directory, but for a segment of one bucket.
+    /// The buckets of all slices, rising, with their rows and log records. Reads the whole directory, but for a segment of one
+    /// bucket.
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
-    pub fn buckets(&self) -> Result<Vec<i32>> {
-        if self.footer.buckets.0 == self.footer.buckets.1 {
-            return Ok(vec![self.footer.buckets.0]);
+    pub fn buckets(&self) -> Result<Vec<(i32, u64)>> {
+        let (first, last) = self.footer.buckets;
+        if first == last {
+            return Ok(vec![(first, self.footer.rows + self.footer.logs)]);
         }
-        let mut buckets: Vec<i32> = Vec::new();
+        let mut buckets: BTreeMap<i32, u64> = BTreeMap::new();
         for reference in &self.footer.directory {
-            buckets.extend(self.directory_page(reference)?.iter().map(|entry| entry.bucket));
-            buckets.sort_unstable();
-            buckets.dedup();
+            for entry in self.directory_page(reference)?.iter() {
+                *buckets.entry(entry.bucket).or_default() += u64::from(entry.rows) + u64::from(entry.logs);
+            }
         }
-        Ok(buckets)
+        Ok(buckets.into_iter().collect())
     }
 
     fn devices_where(&self, wanted: impl Fn(&DirectoryEntry) -> bool) -> Result<Vec<DeviceHandle>> {

@@ -17,7 +17,7 @@ use super::pages::PageBuilder;
 use super::statistics::describe;
 use super::{file_name, temporary_name};
 
-/// Writes one segment: slices come by rising device, then bucket.
+/// Writes one segment: slices come by rising device, then bucket, then time.
 #[derive(Debug)]
 pub struct SegmentWriter {
     fs: Arc<dyn FileSystem>,
@@ -29,6 +29,8 @@ pub struct SegmentWriter {
     pages: PageBuilder,
     /// The last slice, which may still get log records.
     pending: Option<DirectoryEntry>,
+    /// The last instant of the present device and bucket.
+    last_time: Option<i64>,
     values: u64,
     buffer: Vec<u8>,
 }
@@ -58,12 +60,13 @@ impl SegmentWriter {
             footer: Footer::default(),
             pages: PageBuilder::default(),
             pending: None,
+            last_time: None,
             values: 0,
             buffer: Vec::new(),
         })
     }
 
-    /// Adds the rows of one device and one bucket.
+    /// Adds rows of one device and one bucket, all after those of the slice before where that is of the same.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where slices come out of order, rows are empty, lie outside the bucket or break what
@@ -75,7 +78,8 @@ impl SegmentWriter {
         if rows.is_empty() || places != (0..rows.len()) {
             return Err(Error::new(ErrorKind::InvalidInput, "a slice is empty, or reaches outside its bucket"));
         }
-        self.start(device, bucket)?;
+        self.start(device, bucket, Some(rows.times[0]))?;
+        self.last_time = rows.times.last().copied();
         let slice = self.footer.slices;
         let offset = self.file.position();
         let time_bytes = self.write_block(|out| codec::encode_times(&rows.times, out))?;
@@ -113,7 +117,7 @@ impl SegmentWriter {
             .as_ref()
             .is_some_and(|entry| entry.device == device && entry.bucket == bucket && entry.logs == 0);
         if !of_last {
-            self.start(device, bucket)?;
+            self.start(device, bucket, None)?;
             let offset = self.file.position();
             let (rows, times, time_bytes, columns) = (0, (0, 0), 0, Vec::new());
             self.pending = Some(DirectoryEntry {
@@ -156,18 +160,21 @@ impl SegmentWriter {
         self.footer.times = (first.min(times.0), last.max(times.1));
     }
 
-    /// Puts the slice before into the directory, and checks that the next one follows it.
-    fn start(&mut self, device: DeviceHandle, bucket: i32) -> Result<()> {
-        if let Some(last) = &self.pending
-            && (last.device, last.bucket) >= (device, bucket)
-        {
+    /// Puts the slice before into the directory, and checks that the next one, whose rows begin at `first`, follows it.
+    fn start(&mut self, device: DeviceHandle, bucket: i32, first: Option<i64>) -> Result<()> {
+        let before = self.pending.as_ref().map(|last| (last.device, last.bucket));
+        let goes_on = before == Some((device, bucket));
+        let follows = if goes_on { first.is_none() || first > self.last_time } else { before < Some((device, bucket)) };
+        if let (Some((last_device, last_bucket)), false) = (before, follows) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!(
-                    "slice (device {device}, bucket {bucket}) comes after (device {}, bucket {})",
-                    last.device, last.bucket
+                    "slice (device {device}, bucket {bucket}) comes after (device {last_device}, bucket {last_bucket})"
                 ),
             ));
+        }
+        if !goes_on {
+            self.last_time = None;
         }
         self.footer.buckets = match &self.pending {
             None => (bucket, bucket),
@@ -245,15 +252,6 @@ impl SegmentWriter {
             digest,
             excluded: Vec::new(),
         })
-    }
-
-    /// Removes what was written.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`].
-    pub fn abandon(self) -> Result<()> {
-        drop(self.file);
-        self.fs.remove(&self.temporary)
     }
 }
 

@@ -1,10 +1,11 @@
-//! The one thread of a store that works by itself: seals when memory or the age of what is unsealed asks for it, compacts after
-//! it, and brings the watermark up.
+//! The threads of a store that work by themselves: one seals when memory or the age of what is unsealed asks for it, one
+//! merges what seals leave, one brings the watermark up. None waits for another: a long merge holds up neither a seal nor the
+//! watermark.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,51 +15,61 @@ use super::core::{Core, State, lock};
 const LAG: Duration = Duration::from_millis(100);
 /// The clock is looked at no more often than this.
 const LOOK: Duration = Duration::from_millis(1);
+/// After a seal that failed the next is tried so much later.
+const SEAL_RETRY: Duration = Duration::from_secs(1);
 
-/// Starts the thread.
-pub(super) fn start(core: &Arc<Core>) -> Result<JoinHandle<()>> {
-    let shared = Arc::clone(core);
-    std::thread::Builder::new()
-        .name("fleetlog-background".to_owned())
-        .spawn(move || run(&shared))
-        .map_err(|error| Error::new(ErrorKind::LimitExceeded, format!("starting the background thread: {error}")))
+/// Starts the threads.
+pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, run: fn(&Core)| {
+        let shared = Arc::clone(core);
+        std::thread::Builder::new()
+            .name(format!("fleetlog-{name}"))
+            .spawn(move || run(&shared))
+            .map_err(|error| Error::new(ErrorKind::LimitExceeded, format!("starting the {name} thread: {error}")))
+    };
+    let mut threads = vec![spawn("seal", seal_when_due)?, spawn("watermark", bring_up_watermark)?];
+    if core.options.compact_in_background {
+        threads.push(spawn("compaction", merge_after_seals)?);
+    }
+    Ok(threads)
 }
 
-fn run(core: &Core) {
-    while let Some(seal) = wait(core) {
-        if seal {
-            seal_and_compact(core);
-        }
-        if core.lagging.load(Ordering::Acquire)
-            && let Err(error) = core.advance_watermark()
-        {
-            tracing::error!(%error, "the watermark could not be written");
+impl Core {
+    /// Waits for a change, so long at most; without end where `None`.
+    pub(super) fn wait_for_change<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        longest: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        match longest {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(longest) => self.changed.wait_timeout(state, longest).unwrap_or_else(PoisonError::into_inner).0,
         }
     }
 }
 
-/// Waits for work; says whether it is a seal, or `None` when the store closes.
-fn wait(core: &Core) -> Option<bool> {
+fn seal_when_due(core: &Core) {
     let mut state = lock(&core.state);
-    loop {
-        if state.closing {
-            return None;
-        }
-        let failed = state.seal_failure.is_some() || core.poisoned.load(Ordering::Acquire);
-        let due = (!failed).then(|| seal_is_due_in(core, &state)).flatten();
-        if due.is_some_and(|due| due.is_zero()) {
-            return Some(true);
-        }
-        let lagging = core.lagging.load(Ordering::Acquire) && !core.poisoned.load(Ordering::Acquire);
-        let Some(longest) = due.into_iter().chain(lagging.then_some(LAG)).min() else {
-            state = core.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            continue;
+    let mut retry_at: Option<Instant> = None;
+    while !state.closing {
+        let due = match retry_at {
+            _ if core.poisoned.load(Ordering::Acquire) => None,
+            Some(at) => Some(at.saturating_duration_since(Instant::now())),
+            None => seal_is_due_in(core, &state),
         };
-        let (after, timeout) = core.changed.wait_timeout(state, longest).unwrap_or_else(PoisonError::into_inner);
-        state = after;
-        if lagging && timeout.timed_out() {
-            return Some(false);
+        if due != Some(Duration::ZERO) {
+            state = core.wait_for_change(state, due);
+            continue;
         }
+        drop(state);
+        let sealed = core.seal();
+        state = lock(&core.state);
+        retry_at = sealed.is_err().then(|| Instant::now() + SEAL_RETRY);
+        state.seal_failure = sealed.err().map(|error| {
+            tracing::error!(%error, "sealing failed");
+            (error.kind(), error.message().to_owned())
+        });
+        core.changed.notify_all();
     }
 }
 
@@ -75,17 +86,38 @@ fn seal_is_due_in(core: &Core, state: &State) -> Option<Duration> {
     })
 }
 
-fn seal_and_compact(core: &Core) {
-    if let Err(error) = core.seal() {
-        tracing::error!(%error, "sealing failed");
-        lock(&core.state).seal_failure = Some((error.kind(), error.message().to_owned()));
-        core.changed.notify_all();
-        return;
+fn bring_up_watermark(core: &Core) {
+    let mut state = lock(&core.state);
+    let mut since: Option<Instant> = None;
+    while !state.closing {
+        let lags = core.lagging.load(Ordering::Acquire) && !core.poisoned.load(Ordering::Acquire);
+        since = if lags { since.or_else(|| Some(Instant::now())) } else { None };
+        let left = since.map(|since| LAG.saturating_sub(since.elapsed()));
+        if left != Some(Duration::ZERO) {
+            state = core.wait_for_change(state, left);
+            continue;
+        }
+        drop(state);
+        if let Err(error) = core.advance_watermark() {
+            tracing::error!(%error, "the watermark could not be written");
+        }
+        since = None;
+        state = lock(&core.state);
     }
-    core.expire_snapshots();
-    if core.options.compact_in_background
-        && let Err(error) = core.compact(false, None)
-    {
-        tracing::error!(%error, "compaction failed");
+}
+
+fn merge_after_seals(core: &Core) {
+    let mut state = lock(&core.state);
+    while !state.closing {
+        if !std::mem::take(&mut state.look_for_merges) {
+            state = core.wait_for_change(state, None);
+            continue;
+        }
+        drop(state);
+        match core.compact_in_background() {
+            Err(error) if error.kind() != ErrorKind::Cancelled => tracing::error!(%error, "compaction failed"),
+            _ => {}
+        }
+        state = lock(&core.state);
     }
 }

@@ -8,19 +8,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::SegmentEntry;
 use crate::kv::KvBatch;
 use crate::model::{
-    DeviceHandle, DeviceId, DeviceRows, MetricHandle, MetricName, MetricType, Nature, SegmentId, Sequence, WriteBatch,
-    merge_rows,
+    DeviceHandle, DeviceId, DeviceRows, MetricHandle, MetricName, MetricType, Nature, Sequence, WriteBatch, merge_rows,
 };
 use crate::time::{BucketWidth, TimeBucket, Timestamp};
 
 use super::Store;
 use super::core::{Core, lock};
 use super::options::Durability;
-use super::segment_set::{Reserved, SegmentSet};
+use super::segment_set::{Reserved, SLICE_VALUES, SegmentSet};
 use super::write::Extra;
-
-/// Rows of one month of a device that wait for more.
-const PENDING_ROWS: usize = 1 << 20;
 
 /// What a bulk load brought in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +49,8 @@ pub struct BulkLoad {
     last_time: Option<i64>,
     bucket: i32,
     pending: Vec<DeviceRows>,
-    pending_rows: usize,
+    /// Values of them, times included.
+    pending_values: usize,
     rows: u64,
     overwriting: u64,
     finished: bool,
@@ -76,7 +73,7 @@ impl BulkLoad {
             last_time: None,
             bucket: 0,
             pending: Vec::new(),
-            pending_rows: 0,
+            pending_values: 0,
             rows: 0,
             overwriting: 0,
             finished: false,
@@ -170,18 +167,15 @@ impl BulkLoad {
                 self.flush()?;
                 self.bucket = bucket.number;
             }
-            self.pending_rows += end - rest;
+            self.pending_values += (end - rest) * (rows.columns.len() + 1);
             self.pending.push(rows.part(rest..end));
             rest = end;
+            // A slice is full: the month goes on in another.
+            if self.pending_values >= SLICE_VALUES {
+                self.flush()?;
+            }
         }
         self.last_time = Some(*last);
-        if self.pending_rows > PENDING_ROWS * 4 {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!("one device has more than {} rows in one month", PENDING_ROWS * 4),
-            )
-            .advise("write such devices through WriteBatch, day by day"));
-        }
         Ok(())
     }
 
@@ -189,7 +183,7 @@ impl BulkLoad {
     fn flush(&mut self) -> Result<()> {
         let Some(device) = self.device else { return Ok(()) };
         let pending = std::mem::take(&mut self.pending);
-        self.pending_rows = 0;
+        self.pending_values = 0;
         let layers: Vec<&DeviceRows> = pending.iter().collect();
         let rows = match layers.as_slice() {
             [only] => (*only).clone(),
@@ -230,15 +224,19 @@ impl BulkLoad {
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         core.counters.loaded.fetch_add(bytes, Ordering::Relaxed);
         let intent = &self.ids.intent;
-        let sequence = core.commit(batch, Durability::Synced, |sequence, catalog| {
+        let mut registered = false;
+        let committed = core.commit(batch, Durability::Synced, |sequence, catalog| {
             self.check_names(catalog)?;
             let mut changes = KvBatch::default();
             entries.iter_mut().for_each(|entry| entry.sequences = (sequence, sequence));
             Core::register(&entries, intent, &mut changes)?;
+            registered = true;
             Ok(Extra { changes, segments: entries.iter().map(|entry| core.segment_ref(entry.clone())).collect() })
-        })?;
-        self.finished = true;
-        Ok(Loaded { sequence, rows: self.rows, overwriting: self.overwriting })
+        });
+        // From here on the manifest may name the files, also where the disk gave an error: the next opening knows.
+        self.finished = registered;
+        let (rows, overwriting) = if registered { (self.rows, self.overwriting) } else { (0, 0) };
+        committed.map(|sequence| Loaded { sequence, rows, overwriting })
     }
 
     /// Whether rows still mean what they did when they came: a writer may have given a new name away meanwhile.
@@ -271,20 +269,9 @@ impl BulkLoad {
         if std::mem::replace(&mut self.finished, true) {
             return Ok(());
         }
-        self.set.take().map_or(Ok(()), SegmentSet::abandon)?;
-        let core = self.store.core();
-        for id in self.ids.intent.segments() {
-            remove_segment(core, id)?;
-        }
-        core.forget(&self.ids.intent)
+        drop(self.set.take());
+        self.core().remove_files(&self.ids)
     }
-}
-
-/// Removes a segment's file, finished or not.
-pub(super) fn remove_segment(core: &Core, id: SegmentId) -> Result<()> {
-    let folder = core.segments_folder();
-    core.fs.remove(&folder.join(crate::segment::file_name(id)))?;
-    core.fs.remove(&folder.join(crate::segment::temporary_name(id)))
 }
 
 impl Drop for BulkLoad {

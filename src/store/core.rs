@@ -1,8 +1,8 @@
 //! What all clones of a store share.
 //!
-//! Locks, in the order in which they may be taken: `structure` (one seal or compaction at a time), `log` (one group of
-//! commits is written at a time), `state` (short: never held over input or output). A commit is visible in `state` only
-//! when the log holds it.
+//! Locks, in the order in which they may be taken: `sealing` and `compacting` (one of each at a time; a seal never waits for a
+//! compaction), `order` (one commit gets its number at a time), `log` (one group of commits is written at a time), `state`
+//! (short: never held over input or output). A commit is visible in `state` only when the log holds it.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -20,8 +20,10 @@ use crate::model::{SegmentId, Sequence};
 use crate::time::Timestamp;
 
 use super::commit::PendingCommit;
+use super::keys::KeptKeys;
 use super::layout::Layout;
 use super::options::Options;
+use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 use super::snapshot::SnapshotState;
 
@@ -52,6 +54,8 @@ pub(super) struct State {
     /// Commits that have their number but are not in the log yet, and what the catalogue will be after them.
     pub(super) queue: Queue,
     pub(super) closing: bool,
+    /// Whether something was sealed since the background last looked for what to merge.
+    pub(super) look_for_merges: bool,
     /// Why the last seal in the background failed: told to the writers that wait for it.
     pub(super) seal_failure: Option<(ErrorKind, String)>,
 }
@@ -69,8 +73,6 @@ pub(super) struct Queue {
     pub(super) keys: HashMap<String, Sequence>,
     /// Keys of events on their way.
     pub(super) events: HashSet<Vec<u8>>,
-    /// Keys in the store; counted at the first batch with a key.
-    pub(super) key_count: Option<u64>,
 }
 
 /// The watermark file, and how far it lags.
@@ -101,7 +103,9 @@ pub(super) struct Core {
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) pool: rayon::ThreadPool,
     pub(super) read_only: bool,
-    pub(super) structure: Mutex<()>,
+    pub(super) sealing: Mutex<()>,
+    pub(super) compacting: Mutex<()>,
+    pub(super) order: Mutex<KeptKeys>,
     pub(super) log: Mutex<Option<Lag>>,
     pub(super) state: Mutex<State>,
     /// Signalled when memory is freed, work is there, or the store closes.
@@ -109,6 +113,8 @@ pub(super) struct Core {
     pub(super) poisoned: AtomicBool,
     /// Whether the watermark lags behind the log.
     pub(super) lagging: AtomicBool,
+    /// Ends the compaction in the background when the store closes.
+    pub(super) background: Progress,
     pub(super) counters: Counters,
     /// Keeps other writers out; dropped last.
     #[expect(dead_code, reason = "it is held, not read")]

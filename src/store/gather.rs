@@ -79,6 +79,21 @@ impl Source {
         }
     }
 
+    /// The first instant and the number of values, times included, of each piece of a handle's rows that reaches into a range.
+    pub(super) fn slices(&self, device: DeviceHandle, range: TimeRange) -> Result<Vec<(i64, usize)>> {
+        let Self::Segment(source) = self else { return Ok(Vec::new()) };
+        let segment = source.segment()?;
+        let mut slices = Vec::new();
+        for slice in segment.slices(device)? {
+            let (first, last) = slice.times;
+            if range.touches(Timestamp::from_nanoseconds(first), Timestamp::from_nanoseconds(last)) {
+                let columns = segment.slice_metrics(slice.place)?.len() + 1;
+                slices.push((first, slice.rows as usize * columns));
+            }
+        }
+        Ok(slices)
+    }
+
     fn logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
         match self {
             Self::Chunk(chunk) => Ok(chunk.logs(device)),

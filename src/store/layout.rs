@@ -133,6 +133,19 @@ pub(super) struct EventRecord {
     pub(super) deleted: Option<Sequence>,
 }
 
+/// Bytes of a key that say which event it is; a life after the first has its commit behind them.
+const EVENT_IDENTITY_BYTES: usize = 8 + 4 + 1 + 8;
+
+/// The key of a later life of an event that was deleted: snapshots of before still see the first.
+pub(super) fn later_life_key(identity: &[u8], sequence: Sequence) -> Vec<u8> {
+    [identity, &sequence.0.to_be_bytes()].concat()
+}
+
+/// The part of an event's key that says which event it is.
+pub(super) fn event_identity(key: &[u8]) -> &[u8] {
+    &key[..key.len().min(EVENT_IDENTITY_BYTES)]
+}
+
 /// What an event's key says: everything but the labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EventKey {
@@ -147,7 +160,7 @@ pub(super) fn time_bytes(time: i64) -> [u8; 8] {
 }
 
 impl EventKey {
-    /// Time, device, kind, hash of the labels: the identity of an event.
+    /// Time, device, kind, hash of the labels: the identity of an event, and the key of its first life.
     pub(super) fn encode(&self, labels: &Labels) -> Vec<u8> {
         let mut text = Vec::new();
         for (name, value) in labels {
@@ -166,7 +179,7 @@ impl EventKey {
         let (device, rest) = rest.split_first_chunk::<4>().ok_or_else(corrupt)?;
         let (kind, hash) = rest.split_first().ok_or_else(corrupt)?;
         let kind = EventKind::ALL.into_iter().find(|known| *known as u8 == *kind).ok_or_else(corrupt)?;
-        if hash.len() != 8 {
+        if ![8, 16].contains(&hash.len()) {
             return Err(corrupt());
         }
         let time = (u64::from_be_bytes(*time) ^ (1 << 63)) as i64;

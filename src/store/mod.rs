@@ -10,9 +10,12 @@ mod bulk_load;
 mod commit;
 mod compact;
 mod core;
+mod events;
 mod gather;
 mod info;
+mod keys;
 mod layout;
+mod merge_plan;
 mod open;
 mod options;
 mod progress;
@@ -63,7 +66,7 @@ pub struct Store(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     core: Arc<Core>,
-    background: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -77,7 +80,7 @@ impl Store {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let core = Arc::new(open::open_writer(path.as_ref(), options)?);
         let background = background::start(&core)?;
-        Ok(Self(Arc::new(Handle { core, background: Mutex::new(Some(background)) })))
+        Ok(Self(Arc::new(Handle { core, background: Mutex::new(background) })))
     }
 
     /// Opens for reading beside a writer, or where there is none; shows the state as of now, and writes nothing in the store.
@@ -86,7 +89,7 @@ impl Store {
     /// As [`Store::open`], but never [`crate::ErrorKind::StoreHeld`].
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let core = Arc::new(open::open_reader(path.as_ref(), options)?);
-        Ok(Self(Arc::new(Handle { core, background: Mutex::new(None) })))
+        Ok(Self(Arc::new(Handle { core, background: Mutex::new(Vec::new()) })))
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -208,11 +211,17 @@ impl Store {
 
 impl Handle {
     fn end(&self) -> Result<()> {
-        let Some(background) = lock(&self.background).take() else { return Ok(()) };
+        let background = std::mem::take(&mut *lock(&self.background));
+        if background.is_empty() {
+            return Ok(());
+        }
         lock(&self.core.state).closing = true;
+        self.core.background.cancel();
         self.core.changed.notify_all();
-        if background.join().is_err() {
-            tracing::error!("the background thread ended by a panic");
+        for thread in background {
+            if thread.join().is_err() {
+                tracing::error!("a background thread ended by a panic");
+            }
         }
         self.core.check_writable()?;
         self.core.advance_watermark()

@@ -5,7 +5,7 @@
 //! [`ErrorKind::DataLoss`]. Above it a torn tail is the normal end of a crash.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -22,12 +22,15 @@ use crate::segment::{file_name, id_of_file, temporary_name};
 use super::core::{Core, Counters, Lag, Queue, State, lock};
 use super::layout::{AttributeRecord, Layout, Meta, log_key};
 use super::options::Options;
+use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 
 /// How often a reader begins again when the writer changed segments while it opened.
 const READER_TRIES: usize = 200;
+/// How often it does so when the log that it read has a hole.
+const READER_LOG_TRIES: usize = 10;
 
-/// Opens for writing.
+/// Opens for writing. Nothing in the folder is changed before all of it was judged.
 pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
     let fs = Arc::clone(&options.file_system);
@@ -38,16 +41,18 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
         Some(meta) => meta,
         None => init(&kv, path, create || options.create)?,
     };
+    let mark = read_mark(&layout, fs.as_ref())?;
+    let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
+    check_segments(&layout, fs.as_ref(), &manifest)?;
+    let segments = segment_refs(&layout, &fs, &manifest);
+    let (state, end) = recover(&layout, &kv, meta, manifest, segments, (mark, options.wait_bytes()))?;
+    finish_intents(&layout, fs.as_ref(), &kv, &state.manifest, &intents, meta.next_segment)?;
     let watermark = Watermark::open(fs.open_in_place(&layout.watermark(), WATERMARK_BYTES)?)
         .map_err(|error| error.at_path(layout.watermark()))?;
-    let mark = watermark.mark();
-    let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
-    finish_intents(&layout, fs.as_ref(), &kv, &manifest, &intents, meta.next_segment)?;
-    let segments = segment_refs(&layout, &fs, &manifest);
-    let state = recover(&layout, &kv, meta, manifest, segments, mark)?;
-    let durable = Mark { sequence: state.sequence, hash: state.hash };
-    let lag = Lag { watermark, durable, batches: u32::from(durable != mark), unflushed: false };
-    build(layout, options, kv, fs, state, Some((lag, hold)))
+    let lag = Lag { watermark, durable: end, batches: u32::from(end != mark.unwrap_or_default()), unflushed: false };
+    let core = build(layout, options, kv, fs, state, Some((lag, hold)))?;
+    seal_what_has_no_room(&core, end)?;
+    Ok(core)
 }
 
 /// Opens for reading beside a writer, or where there is none. Every segment's file is opened at once, so that nothing which
@@ -62,22 +67,34 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let mut tries = 0;
     loop {
         tries += 1;
-        // The mark first: the log that is read after it may have gone on since, never back.
-        let mark = read_mark(&layout, fs.as_ref())?;
-        kv.catch_up()?;
-        let meta = Meta::load(&kv, path)?.ok_or_else(|| not_a_store(path))?;
-        let (manifest, _) = load_manifest(&kv, meta.sealed.sequence)?;
-        let segments = segment_refs(&layout, &fs, &manifest);
-        match segments.iter().try_for_each(|segment| segment.segment().map(|_| ())) {
-            Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => continue,
-            opened => opened?,
+        match read_moment(&layout, &kv, &fs, &options) {
+            // The writer took segments away, or a part of the log, while the moment was read: the next try sees it whole.
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => {}
+            Err(error) if error.kind() == ErrorKind::DataLoss && tries < READER_LOG_TRIES => {}
+            Err(error) => return Err(error),
+            Ok(state) => return build(layout, options, kv, fs, state, None),
         }
-        let state = recover(&layout, &kv, meta, manifest, segments, Mark::default())?;
-        if state.sequence < mark.sequence {
-            return Err(missing(path, state.sequence, mark.sequence));
-        }
-        return build(layout, options, kv, fs, state, None);
     }
+}
+
+fn read_moment(layout: &Layout, kv: &Kv, fs: &Arc<dyn FileSystem>, options: &Options) -> Result<State> {
+    // The mark first: the log that is read after it may have gone on since, never back.
+    let mark = read_mark(layout, fs.as_ref())?;
+    kv.catch_up()?;
+    let meta = Meta::load(kv, &layout.root)?.ok_or_else(|| not_a_store(&layout.root))?;
+    let (manifest, _) = load_manifest(kv, meta.sealed.sequence)?;
+    let segments = segment_refs(layout, fs, &manifest);
+    segments.iter().try_for_each(|segment| segment.segment().map(|_| ()))?;
+    let (state, end) = recover(layout, kv, meta, manifest, segments, (mark, options.memory_bytes / 8 * 5))?;
+    if end.sequence > state.sequence {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("what is not sealed yet takes more than {} MiB", options.memory_bytes / 8 * 5 >> 20),
+        )
+        .at_path(&layout.root)
+        .advise("allow as much memory as the writer has, or seal the store"));
+    }
+    Ok(state)
 }
 
 fn segment_refs(layout: &Layout, fs: &Arc<dyn FileSystem>, manifest: &Manifest) -> Vec<Arc<SegmentRef>> {
@@ -86,7 +103,7 @@ fn segment_refs(layout: &Layout, fs: &Arc<dyn FileSystem>, manifest: &Manifest) 
 }
 
 fn kv_options(options: &Options) -> KvOptions {
-    KvOptions { memory_bytes: options.kv_bytes(), threads: 2 }
+    KvOptions { memory_bytes: options.kv_bytes(), threads: if options.threads == 1 { 1 } else { 2 } }
 }
 
 fn named(error: Error, path: &Path) -> Error {
@@ -114,7 +131,7 @@ fn prepare_folder(layout: &Layout, fs: &dyn FileSystem, create: bool) -> Result<
     if !create {
         return Err(not_a_store(&layout.root));
     }
-    if layout.root.is_file() || (layout.root.is_dir() && !is_ours_to_make(layout, fs)?) {
+    if fs.exists(&layout.root)? && !is_ours_to_make(layout, fs).unwrap_or(false) {
         return Err(Error::new(ErrorKind::AlreadyExists, "the folder is not empty, and holds no store")
             .at_path(&layout.root)
             .advise("name a folder that is empty or not there yet"));
@@ -145,15 +162,31 @@ fn init(kv: &Kv, path: &Path, create: bool) -> Result<Meta> {
     Ok(meta)
 }
 
-fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Mark> {
+/// The mark of the watermark file; `None` where there is no file.
+fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Option<Mark>> {
     if !fs.exists(&layout.watermark())? {
-        return Ok(Mark::default());
+        return Ok(None);
     }
     let file = fs.open(&layout.watermark())?;
     let mut bytes = vec![0; file.len().min(WATERMARK_BYTES) as usize];
     file.read_at(0, &mut bytes)?;
     let newest = decode_watermark(&bytes).map_err(|error| error.at_path(layout.watermark()))?;
-    Ok(newest.map(|(_, mark)| mark).unwrap_or_default())
+    Ok(Some(newest.map(|(_, mark)| mark).unwrap_or_default()))
+}
+
+/// Every file that the manifest names is there.
+fn check_segments(layout: &Layout, fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
+    let present: HashSet<PathBuf> = fs.list(&layout.segments())?.into_iter().collect();
+    let path_of = |id: SegmentId| layout.segments().join(file_name(id));
+    match manifest.segments.iter().find(|entry| !present.contains(&path_of(entry.id))) {
+        None => Ok(()),
+        Some(entry) => Err(Error::new(
+            ErrorKind::Corruption,
+            format!("segment {} is missing: {} rows of it can not be read", entry.id, entry.rows),
+        )
+        .at_path(path_of(entry.id))
+        .advise("restore the file from a backup; nothing was changed")),
+    }
 }
 
 fn records(kv: &Kv, family: Family) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -217,15 +250,16 @@ fn quarantine(layout: &Layout, fs: &dyn FileSystem, path: &Path) -> Result<()> {
     fs.publish(path, &aside)
 }
 
-/// Rebuilds the state, and judges what came back of the log.
+/// Rebuilds the state, and judges what came back of the log; gives its last commit, too. The rows of the first commits, as
+/// many as may be held, are in the state.
 fn recover(
     layout: &Layout,
     kv: &Kv,
     meta: Meta,
     manifest: Manifest,
     segments: Vec<Arc<SegmentRef>>,
-    mark: Mark,
-) -> Result<State> {
+    (mark, most_bytes): (Option<Mark>, usize),
+) -> Result<(State, Mark)> {
     let catalog = Arc::new(Catalog::load(&mut records(kv, Family::Catalog)?.into_iter().map(Ok))?);
     let attributes = Arc::new(load_attributes(kv)?);
     let sealed = meta.sealed;
@@ -244,7 +278,6 @@ fn recover(
         next_segment: meta.next_segment,
         keys: HashMap::new(),
         events: HashSet::new(),
-        key_count: None,
     };
     let mut state = State {
         sequence: sealed.sequence,
@@ -260,22 +293,24 @@ fn recover(
         snapshots: Vec::new(),
         queue,
         closing: false,
+        look_for_merges: false,
         seal_failure: None,
     };
-    replay(layout, kv, &mut state)?;
-    if state.sequence < mark.sequence {
-        return Err(missing(&layout.root, state.sequence, mark.sequence));
+    let end = replay(layout, kv, &mut state, (mark, most_bytes))?;
+    match mark {
+        Some(mark) if end.sequence < mark.sequence => return Err(missing(&layout.root, end.sequence, mark.sequence)),
+        None if end.sequence > Sequence::ZERO => {
+            return Err(Error::new(
+                ErrorKind::DataLoss,
+                "the watermark is missing: whether the log is whole is unknown",
+            )
+            .at_path(layout.watermark())
+            .advise("restore the file, or the store, from a backup"));
+        }
+        _ => {}
     }
-    if state.sequence == mark.sequence && mark.sequence > Sequence::ZERO && state.hash != mark.hash {
-        return Err(Error::new(
-            ErrorKind::DataLoss,
-            format!("commit {} is not the one that was acknowledged", mark.sequence),
-        )
-        .at_path(&layout.root)
-        .advise("restore the store from a backup"));
-    }
-    (state.queue.sequence, state.queue.hash) = (state.sequence, state.hash);
-    Ok(state)
+    (state.queue.sequence, state.queue.hash) = (end.sequence, end.hash);
+    Ok((state, end))
 }
 
 fn load_attributes(kv: &Kv) -> Result<AttributeIndex> {
@@ -290,18 +325,34 @@ fn load_attributes(kv: &Kv) -> Result<AttributeIndex> {
     Ok(index)
 }
 
-/// Brings the rows of the log back into memory.
-fn replay(layout: &Layout, kv: &Kv, state: &mut State) -> Result<()> {
-    kv.scan(Family::Log, &log_key(state.sequence.next()), None, &mut |key, value| {
+/// Reads the log from the state's commit on; gives its last commit. All of it must be one chain that goes through the mark; its
+/// rows come back into memory up to the commit with which they hold so many bytes.
+fn replay(layout: &Layout, kv: &Kv, state: &mut State, (mark, most_bytes): (Option<Mark>, usize)) -> Result<Mark> {
+    let broken = |what: String| {
+        Error::new(ErrorKind::DataLoss, what).at_path(&layout.root).advise("restore the store from a backup")
+    };
+    let check = |at: Mark| match mark {
+        Some(mark) if mark.sequence == at.sequence && mark.sequence > Sequence::ZERO && mark.hash != at.hash => {
+            Err(broken(format!("commit {} is not the one that was acknowledged", mark.sequence)))
+        }
+        _ => Ok(()),
+    };
+    let mut end = Mark { sequence: state.sequence, hash: state.hash };
+    let mut has_room = true;
+    check(end)?;
+    kv.scan(Family::Log, &log_key(end.sequence.next()), None, &mut |key, value| {
         let (commit, hash) = decode_commit(value).map_err(|error| error.at_path(&layout.root))?;
-        let expected = state.sequence.next();
-        if key != log_key(expected) || commit.sequence != expected || commit.previous_hash != state.hash {
-            return Err(Error::new(
-                ErrorKind::DataLoss,
-                format!("the log breaks at commit {expected}: the next one in it is {}", commit.sequence),
-            )
-            .at_path(&layout.root)
-            .advise("restore the store from a backup"));
+        let expected = end.sequence.next();
+        if key != log_key(expected) || commit.sequence != expected || commit.previous_hash != end.hash {
+            return Err(broken(format!(
+                "the log breaks at commit {expected}: the next one in it is {}",
+                commit.sequence
+            )));
+        }
+        end = Mark { sequence: expected, hash };
+        check(end)?;
+        if !has_room {
+            return Ok(true);
         }
         if state.barriers.contains(&expected) {
             state.freeze()?;
@@ -311,8 +362,20 @@ fn replay(layout: &Layout, kv: &Kv, state: &mut State) -> Result<()> {
             state.active.append(expected, &commit.devices, &commit.times, &commit.columns, commit.logs)?;
         }
         (state.sequence, state.hash) = (expected, hash);
+        has_room = state.hot_bytes() <= most_bytes;
         Ok(true)
-    })
+    })?;
+    Ok(end)
+}
+
+/// Seals what came back of the log where that is more than may wait in memory, until the rest has room.
+fn seal_what_has_no_room(core: &Core, end: Mark) -> Result<()> {
+    while lock(&core.state).sequence < end.sequence {
+        core.seal()?;
+        let mut state = lock(&core.state);
+        replay(&core.layout, &core.kv, &mut state, (None, core.options.wait_bytes()))?;
+    }
+    Ok(())
 }
 
 fn build(
@@ -337,15 +400,17 @@ fn build(
         fs,
         pool,
         read_only: lag.is_none(),
-        structure: Mutex::new(()),
+        sealing: Mutex::new(()),
+        compacting: Mutex::new(()),
+        order: Mutex::default(),
         log: Mutex::new(lag),
         state: Mutex::new(state),
         changed: Condvar::new(),
         poisoned: AtomicBool::new(false),
         lagging: AtomicBool::new(lagging),
+        background: Progress::default(),
         counters: Counters::default(),
         hold,
     };
-    drop(lock(&core.state));
     Ok(core)
 }

@@ -21,7 +21,8 @@ pub struct Options {
     /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed;
     /// writers wait when they pass half.
     pub memory_bytes: usize,
-    /// Threads for queries and for sorting; 0 stands for all cores. One more does the background work.
+    /// Threads for queries and for sorting; 0 stands for all cores. A writer has three more that mostly wait (seal, compaction,
+    /// watermark), and RocksDB one or two.
     pub threads: usize,
     /// Rows that wait in memory for so long, in nanoseconds of the clock, are sealed though there are few of them: what is not
     /// sealed is read again at each opening.
@@ -38,6 +39,8 @@ pub struct Options {
     pub create: bool,
     /// Whether seals are followed by compaction in the background.
     pub compact_in_background: bool,
+    /// The most that compaction in the background writes in a second; 0 sets no bound.
+    pub compaction_bytes_per_second: u64,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             accepted_times: TimeRange::ALL,
             create: true,
             compact_in_background: true,
+            compaction_bytes_per_second: 16 << 20,
         }
     }
 }

@@ -25,7 +25,7 @@ type Group = Vec<Arc<Chunk>>;
 impl Core {
     /// Seals everything that is visible now.
     pub(super) fn seal(&self) -> Result<()> {
-        let _structure = lock(&self.structure);
+        let _sealing = lock(&self.sealing);
         loop {
             let (groups, upto, all) = {
                 let mut state = lock(&self.state);
@@ -43,13 +43,18 @@ impl Core {
                     Some(last) if !all => Some(last),
                     _ => None,
                 };
-                (groups, upto.unwrap_or(state.sequence), all)
+                let upto = upto.unwrap_or(state.sequence);
+                // What comes from now on is not joined to what is being sealed.
+                state.barriers.push(upto.next());
+                (groups, upto, all)
             };
             self.seal_group(groups.into_iter().next().unwrap_or_default(), upto)?;
             if all {
-                return Ok(());
+                break;
             }
         }
+        self.expire_snapshots();
+        Ok(())
     }
 
     fn seal_group(&self, group: Group, upto: Sequence) -> Result<()> {
@@ -60,18 +65,8 @@ impl Core {
         let mut ids = self.reserve(SegmentSet::FILES_MAX as u32 + 1, "seal")?;
         let sources: Vec<Source> = group.iter().map(|chunk| Source::Chunk(Arc::clone(chunk))).collect();
         let own = largest_buckets(&group)?;
-        let mut set = SegmentSet::new(self, BucketWidth::Day, sequences, Some(own));
-        match write_all(&mut set, &sources, &mut ids) {
-            Ok(()) => {}
-            Err(error) => {
-                // The error is what the caller must know; what is left of the files goes at the next opening.
-                if set.abandon().is_ok() {
-                    let _ = self.forget(&ids.intent);
-                }
-                return Err(error);
-            }
-        }
-        let entries = set.finish()?;
+        let set = SegmentSet::new(self, BucketWidth::Day, sequences, Some(own));
+        let entries = self.build(set, &mut ids, |set, ids| write_all(set, &sources, ids))?;
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         self.counters.sealed.fetch_add(bytes, Ordering::Relaxed);
         self.publish_seal(&entries, Some(&ids), &group, upto)
@@ -103,10 +98,11 @@ impl Core {
         let segments = entries.iter().map(|entry| self.segment_ref(entry.clone())).collect();
         let mut state = lock(&self.state);
         state.frozen.retain(|chunk| !group.iter().any(|sealed| Arc::ptr_eq(sealed, chunk)));
-        state.barriers.retain(|barrier| *barrier > upto);
+        state.barriers.retain(|barrier| *barrier > upto.next());
         // What came since the seal began is younger than now by less than a seal takes.
         state.unsealed_since = (state.sequence > upto).then(|| self.options.clock.now());
         Arc::make_mut(&mut state.manifest).sealed_through = upto;
+        state.look_for_merges = true;
         state.change_segments(&[], segments);
         drop(state);
         self.changed.notify_all();

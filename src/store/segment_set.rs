@@ -1,7 +1,8 @@
 //! Several segments written side by side: one per bucket, and one for all buckets beyond a limit.
 //!
 //! Guarantees: at most [`SegmentSet::FILES_MAX`] files, whatever the times are (wrong clocks reach from 1677 to 2262); each file's
-//! id was set aside by a durable intent before the file is created.
+//! id was set aside by a durable intent before the file is created; no slice holds more than [`SLICE_VALUES`] values, so that
+//! whoever reads one knows what it takes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,11 +14,18 @@ use crate::format::{SegmentEntry, encode_record};
 use crate::io::FileSystem;
 use crate::kv::{Family, KvBatch};
 use crate::model::{DeviceHandle, DeviceRows, SegmentId, Sequence, StoredLog};
-use crate::segment::SegmentWriter;
+use crate::segment::{SegmentWriter, file_name, temporary_name};
 use crate::time::{BucketWidth, TimeBucket, Timestamp};
 
 use super::core::{Core, lock};
 use super::layout::put_next_segment;
+
+/// The most values of a slice, times included: 16 MiB of floats.
+pub(super) const SLICE_VALUES: usize = 1 << 21;
+/// The most log records of a slice.
+const SLICE_LOGS: usize = 1 << 16;
+/// The most bytes of log records of a slice, but for one record.
+const SLICE_LOG_BYTES: usize = 16 << 20;
 
 /// Ids set aside in the store's counter, with the intent that says so.
 #[derive(Debug)]
@@ -59,8 +67,40 @@ impl Core {
         Ok(())
     }
 
+    /// Fills a set and finishes its files; removes them where that fails.
+    pub(super) fn build(
+        &self,
+        mut set: SegmentSet,
+        ids: &mut Reserved,
+        fill: impl FnOnce(&mut SegmentSet, &mut Reserved) -> Result<()>,
+    ) -> Result<Vec<SegmentEntry>> {
+        let built = match fill(&mut set, ids) {
+            Ok(()) => set.finish(),
+            Err(error) => {
+                drop(set);
+                Err(error)
+            }
+        };
+        // The error is what the caller must know; files that can not be removed go at the next opening.
+        built.inspect_err(|_| {
+            if let Err(error) = self.remove_files(ids) {
+                tracing::warn!(%error, "files of a seal or compaction that failed are left");
+            }
+        })
+    }
+
+    /// Removes the files of ids that were taken, finished or not, and forgets their intent.
+    pub(super) fn remove_files(&self, ids: &Reserved) -> Result<()> {
+        let folder = self.segments_folder();
+        for id in (ids.intent.first.0..ids.next).map(SegmentId) {
+            self.fs.remove(&folder.join(file_name(id)))?;
+            self.fs.remove(&folder.join(temporary_name(id)))?;
+        }
+        self.forget(&ids.intent)
+    }
+
     /// Forgets an intent whose files were removed.
-    pub(super) fn forget(&self, intent: &Intent) -> Result<()> {
+    fn forget(&self, intent: &Intent) -> Result<()> {
         let mut batch = KvBatch::default();
         batch.delete(Family::Manifest, intent.key());
         self.kv.write(batch, true)
@@ -123,7 +163,8 @@ impl SegmentSet {
         }
     }
 
-    /// Writes rows and log records of a device, split by bucket. Devices come rising; rows of one device once.
+    /// Writes rows and log records of a device, split by bucket. Devices come rising; rows of one device
+    /// in time order.
     pub(super) fn write(
         &mut self,
         device: DeviceHandle,
@@ -143,14 +184,25 @@ impl SegmentSet {
             let end = rest + rows.times[rest..].partition_point(|time| inside(*time));
             let (now, later) = logs.split_at(logs.partition_point(|log| inside(log.time)));
             let writer = self.writer(bucket.number, ids)?;
-            if end > rest {
-                writer.write_slice(device, bucket.number, &rows.part(rest..end))?;
+            let slice_rows = SLICE_VALUES / (rows.columns.len() + 1);
+            while rest < end {
+                let to = end.min(rest + slice_rows.max(1));
+                writer.write_slice(device, bucket.number, &rows.part(rest..to))?;
+                rest = to;
             }
-            if !now.is_empty() {
-                writer.write_logs(device, bucket.number, now)?;
+            let mut now = now;
+            while !now.is_empty() {
+                let (part, more) = now.split_at(logs_of_a_slice(now));
+                writer.write_logs(device, bucket.number, part)?;
+                now = more;
             }
-            (rest, logs) = (end, later);
+            logs = later;
         }
+    }
+
+    /// Bytes written so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.writers.values().chain(&self.sparse).map(SegmentWriter::bytes).sum()
     }
 
     /// Finishes all files; they are durable then, and not yet registered.
@@ -161,9 +213,15 @@ impl SegmentSet {
         }
         Ok(entries)
     }
+}
 
-    /// Removes all files.
-    pub(super) fn abandon(self) -> Result<()> {
-        self.writers.into_values().chain(self.sparse).try_for_each(SegmentWriter::abandon)
-    }
+/// How many of some log records go into one slice.
+fn logs_of_a_slice(logs: &[StoredLog]) -> usize {
+    let mut bytes = 0;
+    let fits = |log: &&StoredLog| {
+        let fields: usize = log.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        bytes += log.message.len() + log.source.len() + fields;
+        bytes <= SLICE_LOG_BYTES
+    };
+    logs.iter().take(SLICE_LOGS).take_while(fits).count().max(1)
 }

@@ -1,0 +1,101 @@
+//! Events on their way into the store: twice is once, and a deleted one may come again.
+//!
+//! Guarantees: an event is identified by device, time, kind and labels; what a snapshot saw of it stays, whatever becomes of it
+//! later: each of its lives has a record of its own, which a delete only marks.
+
+use std::collections::HashSet;
+
+use crate::error::Result;
+use crate::format::{decode_record, encode_record};
+use crate::kv::{Family, KvBatch};
+use crate::model::Sequence;
+use crate::time::Timestamp;
+
+use super::commit::{EventDelete, Resolved};
+use super::core::{Core, lock};
+use super::layout::{EventKey, EventRecord, event_identity, later_life_key, time_bytes};
+
+/// Events by their identity.
+type Identities = HashSet<Vec<u8>>;
+
+impl Core {
+    /// Marks what a commit deletes, then puts its events that are new; gives the identities that were put. The caller holds the
+    /// order of commits.
+    pub(super) fn put_events(&self, resolved: &mut Resolved, sequence: Sequence) -> Result<Vec<Vec<u8>>> {
+        let mut deleted = Identities::new();
+        for delete in std::mem::take(&mut resolved.event_deletes) {
+            self.delete_events(&delete, sequence, &mut resolved.changes, &mut deleted)?;
+        }
+        let events = std::mem::take(&mut resolved.events);
+        let on_their_way: Identities = {
+            let state = lock(&self.state);
+            events
+                .iter()
+                .filter(|event| state.queue.events.contains(&event.key))
+                .map(|event| event.key.clone())
+                .collect()
+        };
+        let mut put = Identities::new();
+        for event in events {
+            if on_their_way.contains(&event.key) || put.contains(&event.key) {
+                continue;
+            }
+            let key = match self.life_of(&event.key)? {
+                Life::None => event.key.clone(),
+                Life::Now if !deleted.contains(&event.key) => continue,
+                Life::Now | Life::Past => later_life_key(&event.key, sequence),
+            };
+            resolved.changes.put(Family::Events, key, encode_record(&event.record)?);
+            put.insert(event.key);
+        }
+        Ok(put.into_iter().collect())
+    }
+
+    fn life_of(&self, identity: &[u8]) -> Result<Life> {
+        let Some(first) = self.kv.get(Family::Events, identity)? else { return Ok(Life::None) };
+        if decode_record::<EventRecord>("an event", &first)?.deleted.is_none() {
+            return Ok(Life::Now);
+        }
+        let mut life = Life::Past;
+        let (from, to) = (later_life_key(identity, Sequence::ZERO), later_life_key(identity, Sequence(u64::MAX)));
+        self.kv.scan(Family::Events, &from, Some(&to), &mut |_, record| {
+            if decode_record::<EventRecord>("an event", record)?.deleted.is_none() {
+                life = Life::Now;
+            }
+            Ok(life == Life::Past)
+        })?;
+        Ok(life)
+    }
+
+    fn delete_events(
+        &self,
+        delete: &EventDelete,
+        sequence: Sequence,
+        changes: &mut KvBatch,
+        deleted: &mut Identities,
+    ) -> Result<()> {
+        let from = time_bytes(delete.range.from.nanoseconds());
+        let to = time_bytes(delete.range.to.nanoseconds());
+        let to = (delete.range.to != Timestamp::MAX).then_some(&to[..]);
+        self.kv.scan(Family::Events, &from, to, &mut |key, value| {
+            if delete.handles.contains(&EventKey::decode(key)?.device) {
+                let mut record: EventRecord = decode_record("an event", value)?;
+                if record.deleted.is_none() {
+                    record.deleted = Some(sequence);
+                    changes.put(Family::Events, key, encode_record(&record)?);
+                    deleted.insert(event_identity(key).to_vec());
+                }
+            }
+            Ok(true)
+        })
+    }
+}
+
+/// What is stored of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    None,
+    /// It was deleted.
+    Past,
+    Now,
+}
