@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,6 +15,7 @@ struct Plan {
     left: AtomicI64,
     /// Whether all that comes after the first failure fails too.
     stays: bool,
+    fails_in_place: AtomicBool,
     failures: AtomicU64,
     changes: AtomicU64,
 }
@@ -34,7 +35,7 @@ impl Plan {
             self.left.store(-1, Ordering::Relaxed);
         }
         self.failures.fetch_add(1, Ordering::Relaxed);
-        Err(Error::new(ErrorKind::OutOfSpace, "no space is left (a fault of the test)").at_path(path))
+        Err(no_space(path))
     }
 }
 
@@ -53,10 +54,20 @@ impl FaultFileSystem {
         self.0.failures.load(Ordering::Relaxed)
     }
 
+    /// From now on nothing can be written in place; all else works.
+    pub fn fail_in_place(&self) {
+        self.0.fails_in_place.store(true, Ordering::Relaxed);
+    }
+
     /// The disk works again.
     pub fn heal(&self) {
         self.0.left.store(-1, Ordering::Relaxed);
+        self.0.fails_in_place.store(false, Ordering::Relaxed);
     }
+}
+
+fn no_space(path: &Path) -> Error {
+    Error::new(ErrorKind::OutOfSpace, "no space is left (a fault of the test)").at_path(path)
 }
 
 impl FileSystem for FaultFileSystem {
@@ -142,6 +153,9 @@ impl InPlaceFile for FaultInPlace {
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.plan.fails_in_place.load(Ordering::Relaxed) {
+            return Err(no_space(&self.path));
+        }
         self.plan.change(&self.path)?;
         self.file.write_at(offset, bytes)
     }

@@ -19,7 +19,7 @@ use super::segment_ref::SegmentRef;
 const SEGMENTS: usize = 4;
 /// Late segments of a month that wait to be merged.
 const LATE_SEGMENTS: usize = 8;
-/// A month is written anew when what came late is at least this part of it.
+/// A month is written anew when the rows that came late are one of so many of it.
 const LATE_SHARE: u64 = 8;
 /// A month is made one segment when the newest data is this much younger than its end.
 const MONTH_AGE_NS: i64 = 3 * DAY_NS;
@@ -66,8 +66,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Of the segments at one moment, those that are sealed. `cold`: everything that can be merged is due.
     pub(super) fn new(segments: &'a [Arc<SegmentRef>], manifest: &'a Manifest, now: Timestamp, cold: bool) -> Self {
-        let sealed =
-            segments.iter().filter(|segment| segment.entry.sequences.1 <= manifest.sealed_through).collect();
+        let sealed = segments.iter().filter(|segment| segment.entry.sequences.1 <= manifest.sealed_through).collect();
         let newest = segments.iter().map(|segment| segment.entry.times.1).max().unwrap_or(i64::MIN);
         Self { sealed, manifest, newest: newest.min(now.nanoseconds()), cold }
     }
@@ -92,7 +91,8 @@ impl<'a> Plan<'a> {
             let inputs = match bucket.width {
                 BucketWidth::Month => self.month_inputs(bucket, inputs)?,
                 BucketWidth::Day => {
-                    let days = |input: &Arc<SegmentRef>| input.entry.width == BucketWidth::Day && !is_sparse(&input.entry);
+                    let days =
+                        |input: &Arc<SegmentRef>| input.entry.width == BucketWidth::Day && !is_sparse(&input.entry);
                     (inputs.len() >= SEGMENTS && inputs.iter().all(days)).then_some(inputs)
                 }
             };
@@ -141,11 +141,7 @@ impl<'a> Plan<'a> {
         let Some(base) = base.filter(|_| !self.cold && !hidden) else { return Ok(Some(inputs)) };
         let late: Vec<Arc<SegmentRef>> =
             inputs.iter().filter(|input| input.entry.id != base.entry.id).cloned().collect();
-        let mut late_bytes = 0;
-        for input in &late {
-            late_bytes += input.entry.bytes / buckets_of(input)?.len().max(1) as u64;
-        }
-        if late_bytes * LATE_SHARE >= base.entry.bytes {
+        if rows_in(&late, range)? * LATE_SHARE >= base.entry.rows + base.entry.logs {
             return Ok(Some(inputs));
         }
         if late.len() < LATE_SEGMENTS {
