@@ -7,18 +7,15 @@ use crate::bytes::Reader;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    BlockStatistics, DirectoryEntry, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell, SegmentEntry,
-    SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part, decode_directory, decode_logs, decode_rollups,
-    decode_statistics, part_checksum,
+    BlockStatistics, DirectoryEntry, FOOTER_BYTES_MAX, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell,
+    SegmentEntry, SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part, decode_directory, decode_logs,
+    decode_rollups, decode_statistics, part_checksum,
 };
 use crate::io::{FileSystem, ReadFile};
 use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, SegmentId, Sequence, StoredLog};
 
 use super::cache::{CachedPage, PageCache};
 use super::{SliceInfo, file_name};
-
-/// The largest footer that is read: more pages than a segment of 2^32 slices has.
-const FOOTER_BYTES_MAX: u64 = 1 << 30;
 
 /// An open segment. `Send + Sync`; blocks are read one by one where they lie.
 #[derive(Debug)]
@@ -73,7 +70,7 @@ impl Segment {
         let footer_bytes = u64::from(trailer.footer_bytes);
         let footer_start = trailer_start.saturating_sub(footer_bytes);
         let at_footer = |error: Error| error.at_path(path).at_range(footer_start..trailer_start);
-        if footer_start < header_end || footer_bytes > FOOTER_BYTES_MAX {
+        if footer_start < header_end || footer_bytes > FOOTER_BYTES_MAX as u64 {
             return Err(at_footer(Error::new(ErrorKind::Corruption, "the footer does not fit the file")));
         }
         let mut content = vec![0; footer_bytes as usize];
