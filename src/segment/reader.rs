@@ -138,6 +138,21 @@ impl Segment {
         Ok(buckets)
     }
 
+    /// First and last instant of its rows, log records aside. Reads the whole directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn row_times(&self) -> Result<Option<(i64, i64)>> {
+        let mut span: Option<(i64, i64)> = None;
+        for reference in &self.footer.directory {
+            for entry in self.directory_page(reference)?.iter().filter(|entry| entry.rows > 0) {
+                let (first, last) = span.unwrap_or(entry.times);
+                span = Some((first.min(entry.times.0), last.max(entry.times.1)));
+            }
+        }
+        Ok(span)
+    }
+
     fn devices_where(&self, wanted: impl Fn(&DirectoryEntry) -> bool) -> Result<Vec<DeviceHandle>> {
         let mut devices: Vec<DeviceHandle> = Vec::new();
         for reference in &self.footer.directory {

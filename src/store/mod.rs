@@ -231,3 +231,5 @@ impl Drop for Handle {
 mod tests;
 #[cfg(test)]
 mod tests_faults;
+#[cfg(test)]
+mod tests_info;
