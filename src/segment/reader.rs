@@ -17,6 +17,9 @@ use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, S
 use super::cache::{CachedPage, PageCache};
 use super::{SliceInfo, file_name};
 
+/// Bytes of pages that a segment keeps which is opened for itself, without a store.
+const OWN_PAGES_BYTES: usize = 8 << 20;
+
 /// An open segment. `Send + Sync`; blocks are read one by one where they lie.
 #[derive(Debug)]
 pub struct Segment {
@@ -24,16 +27,17 @@ pub struct Segment {
     pub(super) header: SegmentHeader,
     pub(super) footer: Footer,
     digest: u64,
-    cache: PageCache,
+    pages: Arc<PageCache>,
 }
 
 impl Segment {
-    /// Opens the segment of a manifest's entry and checks that it is that one. Reads header, trailer and footer.
+    /// Opens the segment of a manifest's entry and checks that it is that one. Reads header, trailer and footer; keeps pages
+    /// in a cache that other segments of the same store share.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Corruption`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::Io`].
-    pub fn open(fs: &dyn FileSystem, folder: &Path, entry: &SegmentEntry) -> Result<Self> {
-        let segment = Self::open_unlisted(fs, &folder.join(file_name(entry.id)))?;
+    pub fn open(fs: &dyn FileSystem, folder: &Path, entry: &SegmentEntry, pages: &Arc<PageCache>) -> Result<Self> {
+        let segment = Self::open_file(fs, &folder.join(file_name(entry.id)), Arc::clone(pages))?;
         let is = (segment.id(), segment.header.width, segment.file.len(), segment.digest);
         let written = segment.header.sequences;
         // A bulk load's number was not known when the file was begun: zeros, and the manifest says it.
@@ -52,6 +56,10 @@ impl Segment {
     /// # Errors
     /// As [`Segment::open`].
     pub fn open_unlisted(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
+        Self::open_file(fs, path, Arc::new(PageCache::new(OWN_PAGES_BYTES)))
+    }
+
+    fn open_file(fs: &dyn FileSystem, path: &Path, pages: Arc<PageCache>) -> Result<Self> {
         let file = fs.open(path)?;
         let length = file.len();
         let (header_end, trailer_start) = (HEADER_BYTES as u64, length.saturating_sub(TRAILER_BYTES as u64));
@@ -79,7 +87,7 @@ impl Segment {
             return Err(at_footer(Error::new(ErrorKind::Corruption, "the checksum of the footer differs")));
         }
         let footer = Footer::decode(&content, footer_start).map_err(at_footer)?;
-        Ok(Self { file, header, footer, digest: trailer.digest, cache: PageCache::default() })
+        Ok(Self { file, header, footer, digest: trailer.digest, pages })
     }
 
     /// The segment's id.
@@ -306,17 +314,6 @@ impl Segment {
         Ok(u64::from(page[place].time_bytes) + wanted.map(|column| u64::from(column.bytes)).sum::<u64>())
     }
 
-    /// Bytes of pages held in memory.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.cache.bytes()
-    }
-
-    /// Lets go of all pages; they are read again when they are needed.
-    pub fn drop_pages(&self) {
-        self.cache.clear();
-    }
-
     fn metric(&self, metric: MetricHandle) -> Option<&FooterMetric> {
         let metrics = &self.footer.metrics;
         metrics.binary_search_by_key(&metric, |metric| metric.metric).ok().map(|place| &metrics[place])
@@ -355,7 +352,7 @@ impl Segment {
     }
 
     pub(super) fn directory_page(&self, reference: &PageReference) -> Result<Arc<Vec<DirectoryEntry>>> {
-        let page = self.cache.get(reference.offset, || {
+        let page = self.pages.get(self.id(), reference.offset, || {
             let page = self.read_part(reference.offset, reference.bytes, decode_directory)?;
             self.check_directory(reference, &page)?;
             Ok(CachedPage::Directory(Arc::new(page)))
@@ -379,7 +376,7 @@ impl Segment {
     }
 
     pub(super) fn statistics_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, BlockStatistics)>>> {
-        let page = self.cache.get(reference.offset, || {
+        let page = self.pages.get(self.id(), reference.offset, || {
             let page = self.read_part(reference.offset, reference.bytes, decode_statistics)?;
             let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
             if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
@@ -394,7 +391,7 @@ impl Segment {
     }
 
     pub(super) fn rollup_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, Vec<RollupCell>)>>> {
-        let page = self.cache.get(reference.offset, || {
+        let page = self.pages.get(self.id(), reference.offset, || {
             let page = self.read_part(reference.offset, reference.bytes, decode_rollups)?;
             let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
             if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
@@ -430,6 +427,12 @@ impl Segment {
         checked_part(self.id(), offset, &part).and_then(decode).map_err(|error| {
             error.at_path(self.file.path()).at_range(offset..end).advise("restore the file from a backup")
         })
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.pages.forget(self.id());
     }
 }
 

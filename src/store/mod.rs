@@ -233,3 +233,5 @@ mod tests;
 mod tests_faults;
 #[cfg(test)]
 mod tests_info;
+#[cfg(test)]
+mod tests_pages;

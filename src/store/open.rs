@@ -17,7 +17,7 @@ use crate::index::AttributeIndex;
 use crate::io::{FileSystem, FolderHold};
 use crate::kv::{Family, Kv, KvBatch, KvOptions};
 use crate::model::{SegmentId, Sequence};
-use crate::segment::{file_name, id_of_file, temporary_name};
+use crate::segment::{PageCache, file_name, id_of_file, temporary_name};
 
 use super::core::{Core, Counters, Lag, Queue, State, lock};
 use super::layout::{AttributeRecord, Layout, Meta, log_key};
@@ -31,6 +31,7 @@ const READER_TRIES: usize = 200;
 pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
     let fs = Arc::clone(&options.file_system);
+    let pages = Arc::new(PageCache::new(options.pages_bytes()));
     let create = prepare_folder(&layout, fs.as_ref(), options.create)?;
     let hold = fs.hold(path)?;
     let kv = Kv::open(&layout.database(), create, &kv_options(&options)).map_err(|error| named(error, path))?;
@@ -43,11 +44,11 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let mark = watermark.mark();
     let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
     finish_intents(&layout, fs.as_ref(), &kv, &manifest, &intents, meta.next_segment)?;
-    let segments = segment_refs(&layout, &fs, &manifest);
+    let segments = segment_refs(&layout, &fs, &pages, &manifest);
     let state = recover(&layout, &kv, meta, manifest, segments, mark)?;
     let durable = Mark { sequence: state.sequence, hash: state.hash };
     let lag = Lag { watermark, durable, batches: u32::from(durable != mark), unflushed: false };
-    build(layout, options, kv, fs, state, Some((lag, hold)))
+    build(layout, options, kv, (fs, pages), state, Some((lag, hold)))
 }
 
 /// Opens for reading beside a writer, or where there is none. Every segment's file is opened at once, so that nothing which
@@ -55,6 +56,7 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
 pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
     let fs = Arc::clone(&options.file_system);
+    let pages = Arc::new(PageCache::new(options.pages_bytes()));
     if !layout.exists() {
         return Err(not_a_store(path));
     }
@@ -67,7 +69,7 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
         kv.catch_up()?;
         let meta = Meta::load(&kv, path)?.ok_or_else(|| not_a_store(path))?;
         let (manifest, _) = load_manifest(&kv, meta.sealed.sequence)?;
-        let segments = segment_refs(&layout, &fs, &manifest);
+        let segments = segment_refs(&layout, &fs, &pages, &manifest);
         match segments.iter().try_for_each(|segment| segment.segment().map(|_| ())) {
             Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => continue,
             opened => opened?,
@@ -76,13 +78,18 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
         if state.sequence < mark.sequence {
             return Err(missing(path, state.sequence, mark.sequence));
         }
-        return build(layout, options, kv, fs, state, None);
+        return build(layout, options, kv, (fs, pages), state, None);
     }
 }
 
-fn segment_refs(layout: &Layout, fs: &Arc<dyn FileSystem>, manifest: &Manifest) -> Vec<Arc<SegmentRef>> {
+fn segment_refs(
+    layout: &Layout,
+    fs: &Arc<dyn FileSystem>,
+    pages: &Arc<PageCache>,
+    manifest: &Manifest,
+) -> Vec<Arc<SegmentRef>> {
     let entries = manifest.segments.iter();
-    entries.map(|entry| Arc::new(SegmentRef::new(fs, layout.segments(), Arc::clone(entry)))).collect()
+    entries.map(|entry| Arc::new(SegmentRef::new(fs, pages, layout.segments(), Arc::clone(entry)))).collect()
 }
 
 fn kv_options(options: &Options) -> KvOptions {
@@ -319,7 +326,7 @@ fn build(
     layout: Layout,
     options: Options,
     kv: Kv,
-    fs: Arc<dyn FileSystem>,
+    (fs, pages): (Arc<dyn FileSystem>, Arc<PageCache>),
     state: State,
     writer: Option<(Lag, FolderHold)>,
 ) -> Result<Core> {
@@ -335,6 +342,7 @@ fn build(
         options,
         kv,
         fs,
+        pages,
         pool,
         read_only: lag.is_none(),
         structure: Mutex::new(()),

@@ -18,8 +18,8 @@ pub enum Durability {
 /// How a store is run. Nothing else steers it: no environment variable, no global state.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed;
-    /// writers wait when they pass half.
+    /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed
+    /// (writers wait when they pass half), an eighth for the pages of segments that were read last.
     pub memory_bytes: usize,
     /// Threads for queries and for sorting; 0 stands for all cores. One more does the background work.
     pub threads: usize,
@@ -70,6 +70,11 @@ impl Options {
     /// Chunks that only snapshots hold may be as large as this.
     pub(super) fn pinned_bytes(&self) -> usize {
         (self.memory_bytes / 2).max(2 << 20)
+    }
+
+    /// Pages of segments that are kept in memory.
+    pub(super) fn pages_bytes(&self) -> usize {
+        self.memory_bytes / 8
     }
 
     /// Memory of the key-value store.
