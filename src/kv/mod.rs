@@ -103,8 +103,8 @@ impl Kv {
     /// [`ErrorKind::StoreHeld`] when another writer has it open, [`ErrorKind::NotFound`] where there is none and `create`
     /// is false, [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn open(path: &Path, create: bool, options: &KvOptions) -> Result<Self> {
-        if !create && !path.join("CURRENT").exists() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no store here").at_path(path));
+        if !create {
+            check_present(path)?;
         }
         let mut settings = settings(options);
         settings.create_if_missing(create);
@@ -125,9 +125,7 @@ impl Kv {
     /// # Errors
     /// As [`Kv::open`], but never [`ErrorKind::StoreHeld`].
     pub fn open_secondary(path: &Path, options: &KvOptions) -> Result<Self> {
-        if !path.join("CURRENT").exists() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no store here").at_path(path));
-        }
+        check_present(path)?;
         let scratch = tempfile::Builder::new()
             .prefix("fleetlog-reader-")
             .tempdir()
@@ -267,6 +265,18 @@ impl Kv {
     fn poison(&self, error: &rocksdb::Error) -> Error {
         self.poisoned.store(true, Ordering::Release);
         translate(error, &self.path)
+    }
+}
+
+/// A folder that may not be looked into is not an absent store.
+fn check_present(path: &Path) -> Result<()> {
+    let current = path.join("CURRENT");
+    match current.try_exists() {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotADirectory => {
+            Err(Error::io(error, "looking for the store", current))
+        }
+        _ => Err(Error::new(ErrorKind::NotFound, "there is no store here").at_path(path)),
     }
 }
 

@@ -218,7 +218,10 @@ impl ReadFile for MemoryFile {
 }
 
 impl FileSystem for MemoryFile {
-    fn create_folder(&self, _: &std::path::Path) -> Result<()> {
+    fn make_folder(&self, _: &std::path::Path) -> Result<()> {
+        unreachable!()
+    }
+    fn is_folder(&self, _: &std::path::Path) -> Result<bool> {
         unreachable!()
     }
     fn list(&self, _: &std::path::Path) -> Result<Vec<PathBuf>> {
@@ -236,10 +239,10 @@ impl FileSystem for MemoryFile {
     fn hold(&self, folder: &std::path::Path) -> Result<crate::io::FolderHold> {
         RealFileSystem.hold(folder)
     }
-    fn open_in_place(&self, _: &std::path::Path, _: u64) -> Result<Box<dyn InPlaceFile>> {
+    fn open_writable(&self, _: &std::path::Path) -> Result<Box<dyn InPlaceFile>> {
         unreachable!()
     }
-    fn publish(&self, _: &std::path::Path, _: &std::path::Path) -> Result<()> {
+    fn rename(&self, _: &std::path::Path, _: &std::path::Path) -> Result<()> {
         unreachable!()
     }
     fn remove(&self, _: &std::path::Path) -> Result<()> {

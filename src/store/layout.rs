@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Mark, decode_record, encode_record};
+use crate::io::FileSystem;
 use crate::kv::{Family, Kv, KvBatch};
 use crate::model::{AttributeAssertion, DeviceHandle, EventKind, Labels, Sequence};
 
@@ -44,8 +45,8 @@ impl Layout {
     }
 
     /// Whether a store is, or began to be, here.
-    pub(super) fn exists(&self) -> bool {
-        self.database().join("CURRENT").exists()
+    pub(super) fn exists(&self, fs: &dyn FileSystem) -> Result<bool> {
+        fs.exists(&self.database().join("CURRENT"))
     }
 }
 

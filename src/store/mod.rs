@@ -235,3 +235,5 @@ mod tests_faults;
 mod tests_info;
 #[cfg(test)]
 mod tests_pages;
+#[cfg(test)]
+mod tests_power;

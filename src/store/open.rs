@@ -57,7 +57,7 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
     let fs = Arc::clone(&options.file_system);
     let pages = Arc::new(PageCache::new(options.pages_bytes()));
-    if !layout.exists() {
+    if !layout.exists(fs.as_ref())? {
         return Err(not_a_store(path));
     }
     let kv = Kv::open_secondary(&layout.database(), &kv_options(&options)).map_err(|error| named(error, path))?;
@@ -114,7 +114,7 @@ fn missing(path: &Path, have: Sequence, want: Sequence) -> Error {
 
 /// Makes the folder where it may be made; says whether the key-value store is to be created.
 fn prepare_folder(layout: &Layout, fs: &dyn FileSystem, create: bool) -> Result<bool> {
-    if layout.exists() {
+    if layout.exists(fs)? {
         fs.create_folder(&layout.segments())?;
         return Ok(false);
     }
