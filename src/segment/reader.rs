@@ -18,7 +18,7 @@ use super::cache::{CachedPage, PageCache};
 use super::{SliceInfo, file_name};
 
 /// Bytes of pages that a segment keeps which is opened for itself, without a store.
-const OWN_PAGES_BYTES: usize = 8 << 20;
+pub(super) const OWN_PAGES_BYTES: usize = 8 << 20;
 
 /// An open segment. `Send + Sync`; blocks are read one by one where they lie.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub struct Segment {
     pub(super) file: Arc<dyn ReadFile>,
     pub(super) header: SegmentHeader,
     pub(super) footer: Footer,
-    digest: u64,
-    pages: Arc<PageCache>,
+    pub(super) digest: u64,
+    pub(super) pages: Arc<PageCache>,
 }
 
 impl Segment {
@@ -38,17 +38,26 @@ impl Segment {
     /// [`ErrorKind::NotFound`], [`ErrorKind::Corruption`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::Io`].
     pub fn open(fs: &dyn FileSystem, folder: &Path, entry: &SegmentEntry, pages: &Arc<PageCache>) -> Result<Self> {
         let segment = Self::open_file(fs, &folder.join(file_name(entry.id)), Arc::clone(pages))?;
-        let is = (segment.id(), segment.header.width, segment.file.len(), segment.digest);
-        let written = segment.header.sequences;
+        segment.check_entry(entry)?;
+        Ok(segment)
+    }
+
+    /// Whether it is the segment of a manifest's entry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn check_entry(&self, entry: &SegmentEntry) -> Result<()> {
+        let is = (self.id(), self.header.width, self.file.len(), self.digest);
+        let written = self.header.sequences;
         // A bulk load's number was not known when the file was begun: zeros, and the manifest says it.
         let fits = written == entry.sequences || written == (Sequence::ZERO, Sequence::ZERO);
         if is != (entry.id, entry.width, entry.bytes, entry.digest) || !fits {
             return Err(Error::new(ErrorKind::Corruption, "the file is not the segment that the manifest knows")
-                .at_path(segment.file.path())
-                .at_range(0..segment.file.len())
+                .at_path(self.file.path())
+                .at_range(0..self.file.len())
                 .advise("restore the file from a backup"));
         }
-        Ok(segment)
+        Ok(())
     }
 
     /// Opens a segment file by its path, whether or not a manifest knows it: for dumps.

@@ -60,7 +60,8 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     if !layout.exists(fs.as_ref())? {
         return Err(not_a_store(path));
     }
-    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options)).map_err(|error| named(error, path))?;
+    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options), options.scratch_folder.as_deref())
+        .map_err(|error| named(error, path))?;
     let mut tries = 0;
     loop {
         tries += 1;
@@ -92,7 +93,7 @@ fn segment_refs(
     entries.map(|entry| Arc::new(SegmentRef::new(fs, pages, layout.segments(), Arc::clone(entry)))).collect()
 }
 
-fn kv_options(options: &Options) -> KvOptions {
+pub(super) fn kv_options(options: &Options) -> KvOptions {
     KvOptions { memory_bytes: options.kv_bytes(), threads: 2 }
 }
 
@@ -152,7 +153,7 @@ fn init(kv: &Kv, path: &Path, create: bool) -> Result<Meta> {
     Ok(meta)
 }
 
-fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Mark> {
+pub(super) fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Mark> {
     if !fs.exists(&layout.watermark())? {
         return Ok(Mark::default());
     }
