@@ -13,7 +13,7 @@ mod real;
 #[cfg(test)]
 pub use fault::FaultFileSystem;
 #[cfg(test)]
-pub use power_loss::{Deaf, PowerLossFileSystem};
+pub use power_loss::{Deaf, Kept, PowerLossFileSystem};
 pub use real::RealFileSystem;
 
 use std::fmt::Debug;

@@ -2,7 +2,7 @@
 //!
 //! It works on the real disk, and remembers beside it, of each file made or written through it, the content that was synced,
 //! and of each folder the names that were synced. [`PowerLossFileSystem::image`] builds the folder as it would be found: what was not
-//! synced is gone. Files that never went through it (RocksDB's own) are copied as they are.
+//! synced is gone, or there in part. Files that never went through it (RocksDB's own) are copied as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -77,6 +77,28 @@ pub enum Deaf {
     ToFolders,
 }
 
+/// What a power loss leaves of what was not synced: nothing is sure of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// The first half of the unsynced bytes.
+    HalfOfBytes,
+    /// All names as they were, without the bytes.
+    Names,
+}
+
+impl Content {
+    fn after_power_loss(&self, kept: Kept) -> Vec<u8> {
+        if kept != Kept::HalfOfBytes {
+            return self.synced.clone();
+        }
+        let appended = self.written.len().saturating_sub(self.synced.len());
+        let half = if appended > 0 { self.synced.len() + appended / 2 } else { self.written.len() / 2 };
+        [&self.written[..half], self.synced.get(half..).unwrap_or_default()].concat()
+    }
+}
+
 /// The real file system, with a memory of what was synced.
 #[derive(Debug, Clone)]
 pub struct PowerLossFileSystem {
@@ -91,12 +113,13 @@ impl PowerLossFileSystem {
     }
 
     /// Builds in `image` what a power loss now would leave of `root`.
-    pub fn image(&self, root: &Path, image: &Path) {
+    pub fn image(&self, root: &Path, image: &Path, kept: Kept) {
         let disk = held(&self.disk);
         copy_unknown(&disk, root, root, image);
-        for (path, node) in &disk.durable {
+        let names = if kept == Kept::Names { &disk.live } else { &disk.durable };
+        for (path, node) in names {
             let Ok(name) = path.strip_prefix(root) else { continue };
-            if !disk.reachable(path) {
+            if kept != Kept::Names && !disk.reachable(path) {
                 continue;
             }
             let to = image.join(name);
@@ -104,7 +127,7 @@ impl PowerLossFileSystem {
                 Node::Folder => std::fs::create_dir_all(to).unwrap(),
                 Node::File(content) => {
                     std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-                    std::fs::write(to, &held(content).synced).unwrap();
+                    std::fs::write(to, held(content).after_power_loss(kept)).unwrap();
                 }
             }
         }
@@ -273,8 +296,12 @@ mod tests {
 
     /// What a power loss leaves of a folder: names and contents.
     fn left(disk: &PowerLossFileSystem, root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        left_with(disk, root, Kept::Nothing)
+    }
+
+    fn left_with(disk: &PowerLossFileSystem, root: &Path, kept: Kept) -> Vec<(PathBuf, Vec<u8>)> {
         let image = tempfile::tempdir().unwrap();
-        disk.image(root, image.path());
+        disk.image(root, image.path(), kept);
         let mut pending = vec![image.path().to_owned()];
         let mut files = Vec::new();
         while let Some(folder) = pending.pop() {
@@ -307,9 +334,11 @@ mod tests {
         writer.sync().unwrap();
         writer.append(b" second").unwrap();
         assert_eq!(left(&disk, folder.path()), [file("a.tmp", b"first")]);
+        assert_eq!(left_with(&disk, folder.path(), Kept::HalfOfBytes), [file("a.tmp", b"first sec")]);
         writer.sync().unwrap();
         disk.rename(&temporary, &path).unwrap();
         assert_eq!(left(&disk, folder.path()), [file("a.tmp", b"first second")]);
+        assert_eq!(left_with(&disk, folder.path(), Kept::Names), [file("a", b"first second")]);
         disk.publish(&path, &temporary).unwrap();
         disk.publish(&temporary, &path).unwrap();
         assert_eq!(left(&disk, folder.path()), [file("a", b"first second")]);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::io::{Deaf, PowerLossFileSystem};
+use crate::io::{Deaf, Kept, PowerLossFileSystem};
 use crate::model::{Column, DeviceId, DeviceRows, MetricName, MetricType, Presence, Values};
 use crate::time::{DAY_NS, TimeRange, Timestamp};
 
@@ -43,7 +43,7 @@ fn reopened(root: &Path) -> Result<Vec<i64>> {
 }
 
 /// Does all that a store does, and gives after each step what a power loss would leave beside what it should.
-fn work(deaf: Deaf, folders_are_there: bool) -> Vec<(&'static str, Result<Vec<i64>>, Vec<i64>)> {
+fn work(deaf: Deaf, folders_are_there: bool, kept: Kept) -> Vec<(&'static str, Result<Vec<i64>>, Vec<i64>)> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("deep/in/plant.fleet");
     if folders_are_there {
@@ -83,7 +83,7 @@ fn work(deaf: Deaf, folders_are_there: bool) -> Vec<(&'static str, Result<Vec<i6
         expected.extend(step(&store));
         expected.sort_unstable();
         let image = tempfile::tempdir().unwrap();
-        disk.image(folder.path(), image.path());
+        disk.image(folder.path(), image.path(), kept);
         left.push((name, reopened(&image.path().join("deep/in/plant.fleet")), expected.clone()));
     }
     left
@@ -91,15 +91,17 @@ fn work(deaf: Deaf, folders_are_there: bool) -> Vec<(&'static str, Result<Vec<i6
 
 #[test]
 fn all_that_was_acknowledged_is_there_after_a_power_loss() {
-    for (step, found, expected) in work(Deaf::No, false) {
-        assert_eq!(found.unwrap(), expected, "after {step}");
+    for kept in [Kept::Nothing, Kept::HalfOfBytes, Kept::Names] {
+        for (step, found, expected) in work(Deaf::No, false, kept) {
+            assert_eq!(found.unwrap(), expected, "after {step}, {kept:?}");
+        }
     }
 }
 
 #[test]
 fn without_syncs_of_segments_rows_are_lost_and_it_is_noticed() {
     for deaf in [Deaf::ToFiles, Deaf::ToFolders] {
-        for (step, found, expected) in work(deaf, true) {
+        for (step, found, expected) in work(deaf, true, Kept::Nothing) {
             // Before the first seal all rows are in RocksDB's log, which has syncs of its own.
             assert_eq!(found.is_ok_and(|found| found == expected), step == "write", "{deaf:?}, after {step}");
         }
