@@ -143,14 +143,14 @@ fn values(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("values");
     for (name, values) in &columns {
         let mut bytes = Vec::new();
-        encode_values(values, &mut bytes);
+        encode_values(values, &mut bytes).unwrap();
         size(name, values_encoding(&bytes), bytes.len(), values.len());
         group.throughput(Throughput::Elements(values.len() as u64));
         group.bench_function(BenchmarkId::new("encode", name), |bencher| {
             let mut room = Vec::with_capacity(bytes.len());
             bencher.iter(|| {
                 room.clear();
-                encode_values(black_box(values), &mut room);
+                encode_values(black_box(values), &mut room).unwrap();
             });
         });
         let metric_type: MetricType = values.metric_type();

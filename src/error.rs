@@ -10,6 +10,13 @@ use std::path::{Path, PathBuf};
 /// The result of every fallible call of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What helps where a process may not open another file.
+pub(crate) const OPEN_FILES_ADVICE: &str =
+    "raise the limit of open files (`ulimit -n`), or compact the store so that it has fewer segments";
+/// The numbers of ENFILE and EMFILE, for which the standard library has no name: the same on all Unix systems.
+const TOO_MANY_IN_SYSTEM: i32 = 23;
+const TOO_MANY_IN_PROCESS: i32 = 24;
+
 /// What went wrong, in the words that a program branches on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -107,10 +114,17 @@ impl Error {
         }))
     }
 
-    /// An operating system error at a path; a full disk becomes [`ErrorKind::OutOfSpace`].
+    /// An operating system error at a path; a full disk becomes [`ErrorKind::OutOfSpace`], too many open files
+    /// [`ErrorKind::LimitExceeded`].
     #[must_use]
     pub fn io(error: std::io::Error, doing: &str, path: impl AsRef<Path>) -> Self {
         use std::io::ErrorKind as Os;
+        if matches!(error.raw_os_error(), Some(TOO_MANY_IN_SYSTEM | TOO_MANY_IN_PROCESS)) {
+            return Self::new(ErrorKind::LimitExceeded, format!("{doing}: too many files are open"))
+                .at_path(path)
+                .advise(OPEN_FILES_ADVICE)
+                .caused_by(error);
+        }
         let kind = match error.kind() {
             Os::NotFound => ErrorKind::NotFound,
             Os::AlreadyExists => ErrorKind::AlreadyExists,
@@ -241,5 +255,20 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_open_files_say_what_helps() {
+        for number in [TOO_MANY_IN_PROCESS, TOO_MANY_IN_SYSTEM] {
+            let error = Error::io(std::io::Error::from_raw_os_error(number), "opening a file", "a/7.fls");
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+            let text = error.to_string();
+            assert!(text.contains("too many files are open (file a/7.fls)") && text.contains("ulimit -n"), "{text}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricDefinition, MetricHandle, MetricName, MetricType, Nature};
 
 use super::METRICS_MAX;
+use super::record::MetricRecord;
 use super::unit::Conversion;
 
 /// All metrics. A clone copies pointers.
@@ -20,16 +21,14 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// From definitions by handle, and the names for which handles without a definition are set aside.
-    pub(super) fn load(
-        mut defined: BTreeMap<u32, MetricDefinition>,
-        aside: &BTreeMap<u32, MetricName>,
-    ) -> Result<Self> {
+    /// From records by handle, and the names for which handles without a record are set aside.
+    pub(super) fn load(mut defined: BTreeMap<u32, MetricRecord>, aside: &BTreeMap<u32, MetricName>) -> Result<Self> {
         let mut names = HashMap::with_capacity(defined.len());
         let mut definitions = Vec::with_capacity(defined.len());
+        let mut natured = Vec::with_capacity(defined.len());
         let count = defined.keys().chain(aside.keys()).max().map_or(0, |last| last.saturating_add(1));
         for place in 0..count {
-            let definition = defined.remove(&place);
+            let (definition, said) = defined.remove(&place).map(MetricRecord::into_parts).unzip();
             let name = definition.as_ref().map(|metric| &metric.name).or_else(|| aside.get(&place));
             let Some(name) = name else {
                 return Err(Error::new(ErrorKind::Corruption, format!("catalogue: metric {place} is missing")));
@@ -38,10 +37,8 @@ impl Metrics {
                 return Err(Error::new(ErrorKind::Corruption, format!("catalogue: two metrics are named '{name}'")));
             }
             definitions.push(definition);
+            natured.push(said.unwrap_or(false));
         }
-        // What was named before a restart is not known for gauges: a counter was certainly named.
-        let is_counter = |metric: &MetricDefinition| metric.nature == Nature::Counter;
-        let natured = definitions.iter().map(|metric| metric.as_ref().is_some_and(is_counter)).collect();
         Ok(Self { definitions: Arc::new(definitions), names: Arc::new(names), natured: Arc::new(natured) })
     }
 
@@ -51,6 +48,12 @@ impl Metrics {
 
     pub(super) fn by_handle(&self, handle: MetricHandle) -> Option<&MetricDefinition> {
         self.definitions.get(handle.0 as usize)?.as_ref()
+    }
+
+    /// What is stored of a metric.
+    pub(super) fn record(&self, handle: MetricHandle) -> Option<MetricRecord> {
+        let natured = self.natured.get(handle.0 as usize).copied().unwrap_or(false);
+        self.by_handle(handle).map(|metric| MetricRecord::new(metric, natured))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &MetricDefinition> {
@@ -93,9 +96,8 @@ impl Metrics {
             }
             other => other,
         };
-        let changed = widest != known.metric_type
-            || (unit.is_some() && known.unit.is_none())
-            || nature.is_some_and(|nature| nature != known.nature);
+        let changed =
+            widest != known.metric_type || (unit.is_some() && known.unit.is_none()) || (nature.is_some() && !named);
         if changed && let Some(metric) = &mut Arc::make_mut(&mut self.definitions)[handle.0 as usize] {
             metric.metric_type = widest;
             metric.unit = metric.unit.take().or_else(|| unit.map(str::to_owned));

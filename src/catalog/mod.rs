@@ -10,10 +10,8 @@ mod metrics;
 mod record;
 mod unit;
 
-use std::collections::BTreeMap;
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{decode_record, encode_record};
+use crate::format::encode_record;
 use crate::model::{DeviceHandle, DeviceId, MetricDefinition, MetricHandle, MetricName, MetricType, Nature};
 
 pub use devices::DeviceEntry;
@@ -22,7 +20,7 @@ pub use unit::Conversion;
 
 use devices::Devices;
 use metrics::Metrics;
-use record::{DeviceRecord, device_aside_key, device_key, metric_aside_key, metric_key};
+use record::{Records, device_aside_key, device_key, metric_aside_key, metric_key};
 
 /// The most devices of a store (merged ones count).
 pub const DEVICES_MAX: usize = 16_000_000;
@@ -45,43 +43,33 @@ impl Catalog {
     /// # Errors
     /// [`ErrorKind::Corruption`] where records contradict each other or one is damaged.
     pub fn load(records: &mut dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>>) -> Result<Self> {
-        let mut devices: Vec<(u32, DeviceRecord)> = Vec::new();
-        let mut metrics = BTreeMap::new();
-        let (mut devices_aside, mut metrics_aside) = (BTreeMap::new(), BTreeMap::new());
+        let mut parts = Records::default();
         for record in records {
             let (key, value) = record?;
-            let handle = key.get(1..).and_then(|handle| handle.try_into().ok()).map(u32::from_be_bytes);
-            match (key.first(), handle) {
-                (Some(b'd'), Some(handle)) => {
-                    devices.push((handle, decode_record(&format!("device {handle} of the catalogue"), &value)?));
-                }
-                (Some(b'm'), Some(handle)) => {
-                    let metric: MetricDefinition = decode_record(&format!("metric {handle} of the catalogue"), &value)?;
-                    if metric.handle.0 != handle {
-                        return Err(Error::new(
-                            ErrorKind::Corruption,
-                            format!("metric {handle} of the catalogue says {}", metric.handle),
-                        ));
-                    }
-                    metrics.insert(handle, metric);
-                }
-                (Some(b'D'), Some(handle)) => {
-                    devices_aside.insert(handle, decode_record(&format!("the id of device {handle}"), &value)?);
-                }
-                (Some(b'M'), Some(handle)) => {
-                    metrics_aside.insert(handle, decode_record(&format!("the name of metric {handle}"), &value)?);
-                }
-                _ => {
-                    return Err(Error::new(
-                        ErrorKind::Corruption,
-                        "a key of the catalogue is neither a device's nor a metric's",
-                    ));
-                }
-            }
+            parts.add(&key, &value)?;
         }
-        devices.sort_by_key(|(handle, _)| *handle);
-        devices.iter().for_each(|(handle, _)| drop(devices_aside.remove(handle)));
-        Ok(Self { devices: Devices::load(devices, &devices_aside)?, metrics: Metrics::load(metrics, &metrics_aside)? })
+        parts.build()
+    }
+
+    /// As [`Catalog::load`], but what is damaged is left out, and named beside: for a dump. Handles without a record have no device
+    /// or metric; where the merges of devices contradict each other, none is applied.
+    #[must_use]
+    pub fn load_past_damage(records: &[(Vec<u8>, Vec<u8>)]) -> (Self, Vec<Error>) {
+        let mut parts = Records::default();
+        let mut damage: Vec<Error> = records.iter().filter_map(|(key, value)| parts.add(key, value).err()).collect();
+        parts.fill_gaps();
+        let built = parts.clone().build().or_else(|error| {
+            damage.push(error);
+            parts.devices.values_mut().for_each(|record| record.merged = None);
+            parts.build()
+        });
+        (
+            built.unwrap_or_else(|error| {
+                damage.push(error);
+                Self::default()
+            }),
+            damage,
+        )
     }
 
     /// The handle of the device that an id, present or former, stands for.
@@ -184,8 +172,8 @@ impl Catalog {
         writes: &mut CatalogWrites,
     ) -> Result<(MetricHandle, Option<Conversion>)> {
         let (handle, conversion, changed) = self.metrics.ensure(name, metric_type, unit, nature)?;
-        if changed && let Some(metric) = self.metrics.by_handle(handle) {
-            writes.push((metric_key(handle), encode_record(metric)?));
+        if changed && let Some(metric) = self.metrics.record(handle) {
+            writes.push((metric_key(handle), encode_record(&metric)?));
         }
         Ok((handle, conversion))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::record::Merge;
+use super::record::{DeviceRecord, Merge};
 use super::*;
 
 fn id(text: &str) -> DeviceId {
@@ -138,6 +138,62 @@ fn a_nature_that_was_named_stays() {
     ensure(None).unwrap();
     assert_eq!(ensure(Some(Nature::Gauge)).unwrap_err().kind(), ErrorKind::TypeMismatch);
     assert_eq!(catalog.metric("energy_wh").unwrap().nature, Nature::Counter);
+}
+
+#[test]
+fn a_nature_that_was_named_stays_over_a_restart() {
+    for nature in [Nature::Gauge, Nature::Counter] {
+        let other = if nature == Nature::Gauge { Nature::Counter } else { Nature::Gauge };
+        // Named with the first value, and later.
+        for first in [Some(nature), None] {
+            let mut catalog = Catalog::default();
+            let mut written = Vec::new();
+            let mut ensure =
+                |nature| catalog.ensure_metric(&name("x"), MetricType::Float, None, nature, &mut written).unwrap();
+            ensure(first);
+            ensure(Some(nature));
+            let mut again = reopened(&written.into_iter().collect());
+            let refused = again.ensure_metric(&name("x"), MetricType::Float, None, Some(other), &mut Vec::new());
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::TypeMismatch, "{nature:?}, first {first:?}");
+            assert_eq!(again.metric("x").unwrap().nature, nature);
+        }
+    }
+    // What nobody named may still be named after a restart.
+    let (mut catalog, mut written) = (Catalog::default(), Vec::new());
+    catalog.ensure_metric(&name("x"), MetricType::Float, None, None, &mut written).unwrap();
+    let mut again = reopened(&written.into_iter().collect());
+    again.ensure_metric(&name("x"), MetricType::Float, None, Some(Nature::Counter), &mut Vec::new()).unwrap();
+    assert_eq!(again.metric("x").unwrap().nature, Nature::Counter);
+}
+
+#[test]
+fn past_damage_the_rest_of_the_catalogue_is_read() {
+    let (mut catalog, mut writes) = (Catalog::default(), Vec::new());
+    for text in ["a", "b", "c"] {
+        catalog.ensure_device(&id(text), &mut writes).unwrap();
+        catalog.ensure_metric(&name(text), MetricType::Float, None, None, &mut writes).unwrap();
+    }
+    catalog.merge_devices(&id("b"), &id("a"), &mut writes).unwrap();
+    let whole: BTreeMap<_, _> = writes.into_iter().collect();
+    for (place, key) in whole.keys().enumerate() {
+        let mut records: Vec<_> = whole.clone().into_iter().collect();
+        let middle = records[place].1.len() / 2;
+        records[place].1[middle] ^= 1;
+        let (read, damage) = Catalog::load_past_damage(&records);
+        let handle = key[4];
+        let what = if key[0] == b'd' { "device" } else { "metric" };
+        assert!(damage[0].to_string().contains(&format!("{what} {handle} of the catalogue")), "{damage:?}");
+        let metrics: Vec<u32> = read.metrics().map(|metric| metric.handle.0).collect();
+        let expected: Vec<u32> = (0..3).filter(|other| key[0] != b'm' || *other != u32::from(handle)).collect();
+        assert_eq!(metrics, expected);
+        // Every device whose record is whole, merged or, where its merge can not be followed, for itself.
+        for (other, text) in ["a", "b", "c"].into_iter().enumerate() {
+            let found = read.device(text).is_some();
+            assert_eq!(found, key[0] != b'd' || other != usize::from(handle), "{text} without {what} {handle}");
+        }
+    }
+    let (read, damage) = Catalog::load_past_damage(&whole.into_iter().collect::<Vec<_>>());
+    assert!(damage.is_empty() && read.device("b") == read.device("a"));
 }
 
 #[test]

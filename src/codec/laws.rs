@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn values_come_back(values in any_values()) {
         let mut bytes = Vec::new();
-        encode_values(&values, &mut bytes);
+        encode_values(&values, &mut bytes).unwrap();
         let back = decode_values(&bytes, values.metric_type(), values.len()).unwrap();
         prop_assert!(same(&values, &back));
     }
@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn damaged_values_never_panic(values in any_values(), place: usize, bit in 0_u8..8, cut: bool) {
         let mut bytes = Vec::new();
-        encode_values(&values, &mut bytes);
+        encode_values(&values, &mut bytes).unwrap();
         let bytes = damaged(bytes, place, bit, cut);
         match decode_values(&bytes, values.metric_type(), values.len()) {
             Ok(back) => prop_assert!(!cut && back.len() == values.len()),
@@ -153,7 +153,7 @@ proptest! {
 fn check_values_example(name: &str, values: &Values) {
     let example = hex_example(name);
     let mut bytes = Vec::new();
-    encode_values(values, &mut bytes);
+    encode_values(values, &mut bytes).unwrap();
     assert_eq!(bytes, example, "{name}");
     assert!(same(values, &decode_values(&example, values.metric_type(), values.len()).unwrap()), "{name}");
 }

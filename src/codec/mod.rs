@@ -148,23 +148,30 @@ pub fn decode_times(bytes: &[u8], rows: usize) -> Result<Vec<i64>> {
 /// use fleetlog::{MetricType, Values};
 /// let temperatures: Vec<f64> = (0..1_000).map(|i| f64::from(2_000 + i % 40) / 100.0).collect();
 /// let mut bytes = Vec::new();
-/// encode_values(&Values::Float(temperatures.clone()), &mut bytes);
+/// encode_values(&Values::Float(temperatures.clone()), &mut bytes)?;
 /// assert_eq!(values_encoding(&bytes), "decimals");
 /// assert!(bytes.len() < temperatures.len());
 /// let Values::Float(back) = decode_values(&bytes, MetricType::Float, 1_000)? else { unreachable!() };
 /// assert_eq!(back, temperatures);
 /// # Ok::<(), fleetlog::Error>(())
 /// ```
-pub fn encode_values(values: &Values, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// [`ErrorKind::LimitExceeded`] for what [`decode_values`] would refuse: more values than [`COUNT_MAX`], or texts that
+/// together take more than 1 GiB. `out` then holds a part that means nothing.
+pub fn encode_values(values: &Values, out: &mut Vec<u8>) -> Result<()> {
+    check_count(values.len())?;
     match values {
         Values::Float(values) => encode_floats(values, out),
         Values::Integer(values) => encode_integers(values, out),
         Values::Boolean(values) => encode_booleans(values, out),
-        Values::Text(values) => encode_texts(values, out),
+        Values::Text(values) => return encode_texts(values, out),
     }
+    Ok(())
 }
 
-fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
+/// Floats as [`encode_values`] writes them; the caller bounds their number.
+pub(crate) fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
     let bits = || values.iter().map(|value| value.to_bits());
     if values.len() > 1 && encode_constant(fixed::common(bits()), out) {
         return;
@@ -188,7 +195,8 @@ fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
     fixed::encode_raw(bits(), out);
 }
 
-fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
+/// Integers as [`encode_values`] writes them; the caller bounds their number.
+pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     let bits = || values.iter().map(|value| *value as u64);
     if values.len() > 1 && encode_constant(fixed::common(bits()), out) {
         return;
@@ -227,12 +235,13 @@ fn encode_booleans(values: &[bool], out: &mut Vec<u8>) {
     }
 }
 
-fn encode_texts(values: &TextValues, out: &mut Vec<u8>) {
+fn encode_texts(values: &TextValues, out: &mut Vec<u8>) -> Result<()> {
     if values.codes.is_empty() {
-        return out.push(value_code::RAW);
+        out.push(value_code::RAW);
+        return Ok(());
     }
     out.push(value_code::DICTIONARY);
-    text::encode(values, out);
+    text::encode(values, text::DICTIONARY_BYTES_MAX, out)
 }
 
 /// Reads back `count` values of a type from all of `bytes`. Never panics; allocates only what the input, or for a
@@ -265,7 +274,9 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
         (MetricType::Integer, value_code::INTEGERS) => integer::decode(reader, count).map(Values::Integer),
         (MetricType::Boolean, value_code::BITMAP) => boolean::decode_bitmap(reader, count).map(Values::Boolean),
         (MetricType::Boolean, value_code::RUNS) => boolean::decode_runs(reader, count).map(Values::Boolean),
-        (MetricType::Text, value_code::DICTIONARY) => text::decode(reader, count).map(Values::Text),
+        (MetricType::Text, value_code::DICTIONARY) => {
+            text::decode(reader, count, text::DICTIONARY_BYTES_MAX).map(Values::Text)
+        }
         (_, code) => Err(unknown(metric_type.as_str(), code)),
     }
 }
@@ -307,10 +318,15 @@ pub fn decode_presence(bytes: &[u8], rows: usize) -> Result<(Presence, usize)> {
 }
 
 fn begin(bytes: &[u8], count: usize) -> Result<Reader<'_>> {
+    check_count(count)?;
+    Ok(Reader::new(bytes))
+}
+
+fn check_count(count: usize) -> Result<()> {
     if count > COUNT_MAX {
         return Err(Error::new(ErrorKind::LimitExceeded, format!("{count} values are more than a column holds")));
     }
-    Ok(Reader::new(bytes))
+    Ok(())
 }
 
 fn unknown(of: &str, code: u8) -> Error {

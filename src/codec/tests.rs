@@ -28,7 +28,7 @@ impl Noise {
 
 fn encoded(values: &Values) -> Vec<u8> {
     let mut out = vec![0xaa];
-    encode_values(values, &mut out);
+    encode_values(values, &mut out).unwrap();
     assert_eq!(out.remove(0), 0xaa, "what stood in the vector stays");
     out
 }

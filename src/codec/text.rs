@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::TextValues;
 
 use super::bits::GROUP;
@@ -16,7 +16,7 @@ use super::shuffle::{compress, decompress};
 use crate::bytes::{Reader, corrupt, put_varint, with_room};
 
 /// The most bytes that the texts of one dictionary take together: 1 GiB.
-const DICTIONARY_BYTES_MAX: usize = 1 << 30;
+pub(super) const DICTIONARY_BYTES_MAX: usize = 1 << 30;
 /// The highest ratio of compression that is believed: above it the frame is taken for an attack.
 const RATIO_MAX: usize = 100_000;
 /// Dictionaries shorter than this are not compressed.
@@ -26,10 +26,21 @@ const STORED: u8 = 0;
 const COMPRESSED: u8 = 1;
 
 /// Appends the dictionary and the codes.
-pub(super) fn encode(values: &TextValues, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// [`ErrorKind::LimitExceeded`] where the texts together take more than `bytes_max`: [`decode`] would refuse them.
+pub(super) fn encode(values: &TextValues, bytes_max: usize, out: &mut Vec<u8>) -> Result<()> {
     let (texts, codes) = in_order_of_use(values);
+    let bytes = texts.iter().map(|text| text.len()).sum::<usize>();
+    if bytes > bytes_max {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("the different texts of a column take {bytes} bytes, more than {bytes_max}"),
+        )
+        .advise("write fewer or shorter texts at once"));
+    }
     put_varint(texts.len() as u64, out);
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(bytes);
     for text in &texts {
         put_varint(text.len() as u64, out);
         content.extend_from_slice(text.as_bytes());
@@ -52,6 +63,7 @@ pub(super) fn encode(values: &TextValues, out: &mut Vec<u8>) {
     for group in codes.chunks(GROUP) {
         encode_group(group, out);
     }
+    Ok(())
 }
 
 /// The texts that are used, each once, in order of first use, and the codes that go with them.
@@ -79,9 +91,9 @@ fn in_order_of_use(values: &TextValues) -> (Vec<&str>, Vec<i64>) {
     (texts, codes)
 }
 
-/// Reads `count` texts, to the end of the reader.
-pub(super) fn decode(mut reader: Reader<'_>, count: usize) -> Result<TextValues> {
-    let dictionary = decode_dictionary(&mut reader, count)?;
+/// Reads `count` texts, of `bytes_max` bytes together at most, to the end of the reader.
+pub(super) fn decode(mut reader: Reader<'_>, count: usize, bytes_max: usize) -> Result<TextValues> {
+    let dictionary = decode_dictionary(&mut reader, count, bytes_max)?;
     let mut codes: Vec<u32> = room_for(&reader, count)?;
     let mut group = [0_i64; GROUP];
     let mut used = 0;
@@ -104,7 +116,7 @@ pub(super) fn decode(mut reader: Reader<'_>, count: usize) -> Result<TextValues>
     Ok(TextValues { dictionary, codes })
 }
 
-fn decode_dictionary(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Arc<str>>> {
+fn decode_dictionary(reader: &mut Reader<'_>, count: usize, bytes_max: usize) -> Result<Vec<Arc<str>>> {
     let entries = reader.length()?;
     // A text takes at least the byte of its length.
     if entries > count || entries > reader.left() {
@@ -116,8 +128,8 @@ fn decode_dictionary(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Arc<st
         let length = reader.length()?;
         total = total
             .checked_add(length)
-            .filter(|total| *total <= DICTIONARY_BYTES_MAX)
-            .ok_or_else(|| corrupt(format!("a dictionary holds more than {DICTIONARY_BYTES_MAX} bytes")))?;
+            .filter(|total| *total <= bytes_max)
+            .ok_or_else(|| corrupt(format!("a dictionary holds more than {bytes_max} bytes")))?;
         lengths.push(length);
     }
     let decompressed;
@@ -146,4 +158,34 @@ fn decode_dictionary(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Arc<st
         texts.push(text);
     }
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is written is read, and what is refused would have been refused by the reader: at any limit.
+        #[test]
+        fn the_writer_refuses_just_what_the_reader_would(texts in prop::collection::vec("[ab]{0,6}", 1..9), limit in 0_usize..40) {
+            let dictionary: Vec<Arc<str>> = texts.iter().map(|text| text.as_str().into()).collect();
+            let values = TextValues { codes: (0..dictionary.len() as u32).collect(), dictionary };
+            let mut bytes = Vec::new();
+            encode(&values, usize::MAX, &mut bytes).unwrap();
+            let readable = decode(Reader::new(&bytes), values.codes.len(), limit);
+            let mut again = Vec::new();
+            match encode(&values, limit, &mut again) {
+                Ok(()) => {
+                    prop_assert_eq!(&again, &bytes);
+                    let back = readable.unwrap();
+                    prop_assert!((0..texts.len()).all(|place| back.get(place) == texts[place]));
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+                    prop_assert_eq!(readable.unwrap_err().kind(), ErrorKind::Corruption);
+                }
+            }
+        }
+    }
 }

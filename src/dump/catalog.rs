@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::model::{AttributeValue, DeviceHandle, MetricHandle, SegmentId};
-use crate::store::Snapshot;
+use crate::store::StoreParts;
 use crate::time::{BucketWidth, TimeRange, Timestamp};
 
 use super::Dump;
@@ -28,24 +28,24 @@ fn range(range: TimeRange) -> String {
     format!("{} to {}", end(range.from, Timestamp::MIN), end(range.to, Timestamp::MAX))
 }
 
-pub(super) fn device_name(snapshot: Option<&Snapshot>, device: DeviceHandle) -> String {
-    let entry = snapshot.and_then(|snapshot| snapshot.catalog().device_entry(snapshot.catalog().primary(device)));
+pub(super) fn device_name(parts: Option<&StoreParts>, device: DeviceHandle) -> String {
+    let entry = parts.and_then(|parts| parts.catalog.device_entry(parts.catalog.primary(device)));
     entry.map_or_else(|| format!("#{}", device.0), |entry| format!("{} #{}", entry.id, device.0))
 }
 
-pub(super) fn metric_name(snapshot: Option<&Snapshot>, metric: MetricHandle) -> String {
-    let found = snapshot.and_then(|snapshot| snapshot.catalog().metric_by_handle(metric));
+pub(super) fn metric_name(parts: Option<&StoreParts>, metric: MetricHandle) -> String {
+    let found = parts.and_then(|parts| parts.catalog.metric_by_handle(metric));
     found.map_or_else(|| format!("#{}", metric.0), |metric| metric.name.to_string())
 }
 
 impl Dump<'_> {
-    pub(super) fn manifest(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let manifest = snapshot.manifest();
+    pub(super) fn manifest(&mut self, parts: &StoreParts) -> Result<()> {
+        let manifest = &parts.manifest;
         self.line(format_args!("manifest"))?;
-        self.line(format_args!("  commits             {}", snapshot.sequence().0))?;
+        self.line(format_args!("  commits             {}", parts.sequence.0))?;
         self.line(format_args!("  sealed through      {}", manifest.sealed_through.0))?;
-        let hot: usize = snapshot.chunks().iter().map(|chunk| chunk.memory_bytes()).sum();
-        self.line(format_args!("  unsealed chunks     {} ({hot} bytes in memory)", snapshot.chunks().len()))?;
+        let (commits, rows, logs) = parts.unsealed;
+        self.line(format_args!("  unsealed commits    {commits} (readings {rows}, log records {logs})"))?;
         self.line(format_args!("  segments            {}", manifest.segments.len()))?;
         for entry in &manifest.segments {
             let SegmentId(id) = entry.id;
@@ -71,19 +71,19 @@ impl Dump<'_> {
         self.line(format_args!("  tombstones          {}", manifest.tombstones.len()))?;
         for tombstone in &manifest.tombstones {
             let metric =
-                tombstone.metric.map_or_else(|| "all metrics".to_owned(), |metric| metric_name(Some(snapshot), metric));
+                tombstone.metric.map_or_else(|| "all metrics".to_owned(), |metric| metric_name(Some(parts), metric));
             self.line(format_args!(
                 "    commit {}  {}  {metric}  {}",
                 tombstone.sequence.0,
-                device_name(Some(snapshot), tombstone.device),
+                device_name(Some(parts), tombstone.device),
                 range(tombstone.range)
             ))?;
         }
         Ok(())
     }
 
-    pub(super) fn catalog(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let catalog = snapshot.catalog();
+    pub(super) fn catalog(&mut self, parts: &StoreParts) -> Result<()> {
+        let catalog = &parts.catalog;
         self.line(format_args!("catalog"))?;
         self.line(format_args!("  metrics             {}", catalog.metrics().count()))?;
         for metric in catalog.metrics() {
@@ -109,8 +109,8 @@ impl Dump<'_> {
         Ok(())
     }
 
-    pub(super) fn index(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let index = snapshot.attributes();
+    pub(super) fn index(&mut self, parts: &StoreParts) -> Result<()> {
+        let index = &parts.attributes;
         self.line(format_args!("index"))?;
         self.line(format_args!("  attributes          {}", index.attributes().len()))?;
         for attribute in index.attributes() {

@@ -1,21 +1,22 @@
 //! Dump: what is in the files of a store, for a person.
 //!
 //! Guarantees: it reads only, takes no lock, runs beside a writer (the state as of opening), and goes on past damage: each damaged part
-//! is named with its file and range, and the rest is shown. Where the catalogue itself can not be read, the segment files are
-//! shown for themselves.
+//! is named with its file and range, and the rest is shown. A damaged segment hides nothing of RocksDB, a damaged record nothing
+//! of the others; where RocksDB itself can not be opened, the segment files are shown for themselves.
 
 mod catalog;
 mod segment;
 
+use std::collections::HashSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileSystem, RealFileSystem};
 use crate::model::{MetricHandle, SegmentId};
 use crate::segment::Segment;
-use crate::store::{Options, Snapshot, Store};
+use crate::store::{Options, StoreParts};
 
 /// A block by its place: `SEGMENT.SLICE.COLUMN`, the column a metric's handle or `time`, as the list of a segment's blocks says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,8 @@ struct Dump<'a> {
     out: &'a mut dyn Write,
     path: &'a Path,
     damage: u64,
+    /// What was named already: one damaged page is met by every block that it speaks of.
+    named: HashSet<String>,
 }
 
 impl Dump<'_> {
@@ -105,8 +108,17 @@ impl Dump<'_> {
     }
 
     fn damaged(&mut self, error: &Error) -> Result<()> {
+        self.damaged_once(error).map(drop)
+    }
+
+    /// Names damage, where it was not named before; says whether.
+    fn damaged_once(&mut self, error: &Error) -> Result<bool> {
+        if !self.named.insert(error.to_string()) {
+            return Ok(false);
+        }
         self.damage += 1;
-        self.line(format_args!("  DAMAGE: {error}"))
+        self.line(format_args!("  DAMAGE: {error}"))?;
+        Ok(true)
     }
 }
 
@@ -129,11 +141,12 @@ impl Dump<'_> {
 /// ```
 pub fn dump(path: impl AsRef<Path>, request: &DumpRequest, options: Options, out: &mut dyn Write) -> Result<u64> {
     let path = path.as_ref();
-    let mut dump = Dump { out, path, damage: 0 };
-    let opened = Store::open_read_only(path, options).and_then(|store| Ok((store.snapshot()?, store)));
-    let snapshot = match opened {
-        Ok((snapshot, _)) => Some(snapshot),
-        Err(error) if error.kind() == ErrorKind::NotFound && !path.join("segments").is_dir() => return Err(error),
+    let mut dump = Dump { out, path, damage: 0, named: HashSet::new() };
+    let parts = match StoreParts::read(path, &options) {
+        Ok(parts) => Some(parts),
+        Err(error) if error.kind() == ErrorKind::NotFound && !RealFileSystem.is_folder(&path.join("segments"))? => {
+            return Err(error);
+        }
         Err(error) => {
             dump.damaged(&error)?;
             dump.line(format_args!(
@@ -142,46 +155,51 @@ pub fn dump(path: impl AsRef<Path>, request: &DumpRequest, options: Options, out
             None
         }
     };
-    if let Some(snapshot) = &snapshot {
-        dump.overview(snapshot, request)?;
+    if let Some(parts) = &parts {
+        parts.damage.iter().try_for_each(|error| dump.damaged(error))?;
+        dump.overview(parts, request)?;
     }
     if request.segments || request.shows_overview() {
-        dump.segment_files(snapshot.as_ref())?;
+        dump.segment_files(parts.as_ref())?;
     }
-    if let Some(id) = request.segment {
-        let segment = dump.open_segment(id)?;
-        dump.segment(&segment, snapshot.as_ref(), request)?;
-    }
-    if let Some(block) = request.block {
-        let segment = dump.open_segment(block.segment)?;
-        dump.block(&segment, block, snapshot.as_ref(), request)?;
+    for (id, block) in
+        request.segment.map(|id| (id, None)).into_iter().chain(request.block.map(|id| (id.segment, Some(id))))
+    {
+        let file = dump.segment_path(id)?;
+        let (segment, damage) = Segment::open_past_damage(&RealFileSystem, &file);
+        damage.iter().try_for_each(|error| dump.damaged(error))?;
+        match (&segment, block) {
+            (Some(segment), None) => dump.segment(segment, parts.as_ref(), request)?,
+            (Some(segment), Some(block)) => dump.block(segment, block, parts.as_ref(), request)?,
+            (None, _) => dump.raw_file(&file, request)?,
+        }
     }
     Ok(dump.damage)
 }
 
 impl Dump<'_> {
-    fn overview(&mut self, snapshot: &Snapshot, request: &DumpRequest) -> Result<()> {
+    fn overview(&mut self, parts: &StoreParts, request: &DumpRequest) -> Result<()> {
         let all = request.shows_overview();
         if request.manifest || all {
-            self.manifest(snapshot)?;
+            self.manifest(parts)?;
         }
         if request.catalog || all {
-            self.catalog(snapshot)?;
+            self.catalog(parts)?;
         }
         if request.index || all {
-            self.index(snapshot)?;
+            self.index(parts)?;
         }
         Ok(())
     }
 
-    fn open_segment(&mut self, id: SegmentId) -> Result<Segment> {
+    fn segment_path(&self, id: SegmentId) -> Result<PathBuf> {
         let file = self.path.join("segments").join(crate::segment::file_name(id));
-        if !RealFileSystem.exists(&file)? {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no segment {}", id.0))
-                .at_path(file)
-                .advise("list them with `dump --segments`"));
+        if RealFileSystem.exists(&file)? {
+            return Ok(file);
         }
-        Segment::open_unlisted(&RealFileSystem, &file)
+        Err(Error::new(ErrorKind::NotFound, format!("there is no segment {}", id.0))
+            .at_path(file)
+            .advise("list them with `dump --segments`"))
     }
 }
 

@@ -1,56 +1,45 @@
 //! Segment files as text: overview, slices, blocks, values, bytes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileSystem, RealFileSystem};
 use crate::model::{Column, MetricHandle, MetricType, Presence, SegmentId, Value};
-use crate::segment::{BlockDescription, Segment, SliceDescription};
-use crate::store::Snapshot;
+use crate::segment::{BlockDescription, Segment, SliceDescription, file_name, id_of_file};
+use crate::store::StoreParts;
 use crate::time::TimeBucket;
 
 use super::catalog::{at, device_name, metric_name, width};
 use super::{BlockId, Dump, DumpRequest};
 
+/// Bytes that are read at once to be shown in hexadecimal.
+const HEX_BYTES: usize = 64 << 10;
+
 impl Dump<'_> {
     /// Every file of the folder, listed by the manifest or not.
-    pub(super) fn segment_files(&mut self, snapshot: Option<&Snapshot>) -> Result<()> {
-        let listed: BTreeSet<SegmentId> =
-            snapshot.iter().flat_map(|snapshot| &snapshot.manifest().segments).map(|entry| entry.id).collect();
+    pub(super) fn segment_files(&mut self, parts: Option<&StoreParts>) -> Result<()> {
         self.line(format_args!("segments"))?;
         let folder = self.path.join("segments");
+        let files = match RealFileSystem.list(&folder) {
+            Ok(files) => files,
+            Err(error) => return self.damaged(&error),
+        };
         let mut seen = BTreeSet::new();
-        for file in RealFileSystem.list(&folder)? {
+        for file in files {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !name.ends_with(".fls") {
-                self.line(format_args!("  {name}  not a segment (yet)"))?;
-                continue;
-            }
-            match Segment::open_unlisted(&RealFileSystem, &file) {
-                Ok(segment) => {
-                    seen.insert(segment.id());
-                    let note = if snapshot.is_some() && !listed.contains(&segment.id()) {
-                        "  not in the manifest"
-                    } else {
-                        ""
-                    };
-                    self.header(&segment, snapshot, note)?;
-                    for error in segment.verify() {
-                        self.damaged(&error)?;
+            match id_of_file(&file) {
+                Some(id) if name.ends_with(".fls") => {
+                    if self.segment_file(&file, id, parts)? {
+                        seen.insert(id);
                     }
                 }
-                // A writer may have removed it since the folder was read.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    self.line(format_args!("  {name}"))?;
-                    self.damaged(&error)?;
-                    seen.extend(name.split('.').next().and_then(|id| u64::from_str_radix(id, 16).ok()).map(SegmentId));
-                }
+                _ => self.line(format_args!("  {name}  not a segment (yet)"))?,
             }
         }
-        for entry in snapshot.iter().flat_map(|snapshot| &snapshot.manifest().segments) {
+        for entry in parts.iter().flat_map(|parts| &parts.manifest.segments) {
             // Beside a writer, a compaction may have removed the file after the manifest was read: only a second look tells.
-            if !seen.contains(&entry.id) && !RealFileSystem.exists(&folder.join(crate::segment::file_name(entry.id)))? {
+            if !seen.contains(&entry.id) && !RealFileSystem.exists(&folder.join(file_name(entry.id)))? {
                 self.line(format_args!(
                     "  segment {}  in the manifest, and its file is gone (compacted since, or lost)",
                     entry.id.0
@@ -60,7 +49,64 @@ impl Dump<'_> {
         Ok(())
     }
 
-    fn header(&mut self, segment: &Segment, snapshot: Option<&Snapshot>, note: &str) -> Result<()> {
+    /// One file; says whether it was still there.
+    fn segment_file(&mut self, file: &Path, id: SegmentId, parts: Option<&StoreParts>) -> Result<bool> {
+        let (segment, damage) = Segment::open_past_damage(&RealFileSystem, file);
+        // A writer may have removed it since the folder was read.
+        if damage.iter().any(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(false);
+        }
+        let entry = parts.and_then(|parts| parts.manifest.segment(id));
+        let note = if parts.is_some() && entry.is_none() { "  not in the manifest" } else { "" };
+        match &segment {
+            Some(segment) => self.header(segment, parts, note)?,
+            None => self.line(format_args!("  segment {}  can not be read{note}", id.0))?,
+        }
+        damage.iter().try_for_each(|error| self.damaged(error))?;
+        let Some(segment) = segment else { return Ok(true) };
+        if let (Some(entry), true) = (entry, damage.is_empty())
+            && let Err(error) = segment.check_entry(entry)
+        {
+            self.damaged(&error)?;
+        }
+        segment.verify().iter().try_for_each(|error| self.damaged(error))?;
+        Ok(true)
+    }
+
+    /// A file that can not be taken apart: what is wrong, and its bytes where they are asked for.
+    pub(super) fn raw_file(&mut self, file: &Path, request: &DumpRequest) -> Result<()> {
+        self.line(format_args!("  without its footer neither slices nor blocks can be found"))?;
+        if !request.hex {
+            return Ok(());
+        }
+        let file = match RealFileSystem.open(file) {
+            Ok(file) => file,
+            Err(error) => return self.damaged(&error),
+        };
+        let mut part = vec![0; HEX_BYTES];
+        for offset in (0..file.len()).step_by(HEX_BYTES) {
+            part.truncate((file.len() - offset).min(HEX_BYTES as u64) as usize);
+            if let Err(error) = file.read_at(offset, &mut part) {
+                return self.damaged(&error);
+            }
+            self.hex(offset, &part)?;
+        }
+        Ok(())
+    }
+
+    /// Damage of a segment, and its bytes where they are asked for.
+    fn damaged_part(&mut self, segment: &Segment, error: &Error, request: &DumpRequest) -> Result<()> {
+        if !self.damaged_once(error)? || !request.hex {
+            return Ok(());
+        }
+        let Some(range) = error.range() else { return Ok(()) };
+        match segment.raw_bytes(range.start, u32::try_from(range.end - range.start).unwrap_or(u32::MAX)) {
+            Ok(bytes) => self.hex(range.start, &bytes),
+            Err(error) => self.damaged(&error),
+        }
+    }
+
+    fn header(&mut self, segment: &Segment, parts: Option<&StoreParts>, note: &str) -> Result<()> {
         let (header, footer) = (segment.header(), segment.footer());
         let first = TimeBucket { width: header.width, number: footer.buckets.0 }.range().from;
         self.line(format_args!(
@@ -78,7 +124,7 @@ impl Dump<'_> {
         for metric in &footer.metrics {
             self.line(format_args!(
                 "    {}  {}  blocks {}  values {}  bytes {}",
-                metric_name(snapshot, metric.metric),
+                metric_name(parts, metric.metric),
                 metric.metric_type.as_str(),
                 metric.blocks,
                 metric.values,
@@ -95,32 +141,34 @@ impl Dump<'_> {
     pub(super) fn segment(
         &mut self,
         segment: &Segment,
-        snapshot: Option<&Snapshot>,
+        parts: Option<&StoreParts>,
         request: &DumpRequest,
     ) -> Result<()> {
-        self.header(segment, snapshot, "")?;
+        self.header(segment, parts, "")?;
         let mut outcome = Ok(());
         segment.describe(&mut |slice| {
             outcome = match slice {
-                Ok(slice) => self.slice(segment, &slice, snapshot, request),
-                Err(error) => self.damaged(&error),
+                Ok(slice) => self.slice(segment, &slice, parts, request),
+                Err(error) => self.damaged_part(segment, &error, request),
             };
             outcome.is_ok()
         });
-        outcome
+        outcome?;
+        // What no slice shows: rollups, log records, numbers that contradict each other.
+        segment.verify().iter().try_for_each(|error| self.damaged_part(segment, error, request))
     }
 
     fn slice(
         &mut self,
         segment: &Segment,
         slice: &SliceDescription,
-        snapshot: Option<&Snapshot>,
+        parts: Option<&StoreParts>,
         request: &DumpRequest,
     ) -> Result<()> {
         self.line(format_args!(
             "  slice {}  {}  bucket {}  rows {}  logs {}  {} to {}",
             slice.slice.place,
-            device_name(snapshot, slice.slice.device),
+            device_name(parts, slice.slice.device),
             slice.slice.bucket,
             slice.slice.rows,
             slice.logs,
@@ -128,7 +176,7 @@ impl Dump<'_> {
             at(slice.slice.times.1),
         ))?;
         for block in &slice.blocks {
-            self.block_line(segment, slice, block, snapshot)?;
+            self.block_line(segment, slice, block, parts)?;
             self.content(segment, slice, block, request)?;
         }
         Ok(())
@@ -139,25 +187,35 @@ impl Dump<'_> {
         &mut self,
         segment: &Segment,
         id: BlockId,
-        snapshot: Option<&Snapshot>,
+        parts: Option<&StoreParts>,
         request: &DumpRequest,
     ) -> Result<()> {
         let mut found = false;
         let mut outcome = Ok(());
+        let damage_before = self.damage;
         segment.describe(&mut |slice| {
-            let Ok(slice) = slice else { return true };
+            let slice = match slice {
+                Ok(slice) => slice,
+                Err(error) => {
+                    outcome = self.damaged_part(segment, &error, request);
+                    return outcome.is_ok();
+                }
+            };
             if slice.slice.place != id.slice {
                 return true;
             }
             for block in slice.blocks.iter().filter(|block| block.metric.map(|(metric, _)| metric) == id.metric) {
                 found = true;
                 outcome = self
-                    .block_line(segment, &slice, block, snapshot)
+                    .block_line(segment, &slice, block, parts)
                     .and_then(|()| self.content(segment, &slice, block, request));
             }
             false
         });
         outcome?;
+        if !found && self.damage > damage_before {
+            return self.line(format_args!("  block {id} is not in what can be read of the directory"));
+        }
         if !found {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no block {id}"))
                 .advise(format!("list them with `dump --segment {}`", id.segment.0)));
@@ -170,14 +228,15 @@ impl Dump<'_> {
         segment: &Segment,
         slice: &SliceDescription,
         block: &BlockDescription,
-        snapshot: Option<&Snapshot>,
+        parts: Option<&StoreParts>,
     ) -> Result<()> {
         let id =
             BlockId { segment: segment.id(), slice: slice.slice.place, metric: block.metric.map(|(metric, _)| metric) };
-        let name = block.metric.map_or_else(|| "time".to_owned(), |(metric, _)| metric_name(snapshot, metric));
+        let name = block.metric.map_or_else(|| "time".to_owned(), |(metric, _)| metric_name(parts, metric));
         let encoding = block.encoding.as_ref().copied().unwrap_or("damaged");
         let is_text = block.metric.is_some_and(|(_, metric_type)| metric_type == MetricType::Text);
-        let statistics = block.statistics.map_or_else(String::new, |known| {
+        let known = block.statistics.as_ref().ok().copied().flatten();
+        let statistics = known.map_or_else(String::new, |known| {
             if is_text {
                 return format!("  count {}", known.count);
             }
@@ -190,10 +249,8 @@ impl Dump<'_> {
             "    block {id}  {name}  at {}  bytes {}  {encoding}{statistics}",
             block.offset, block.bytes
         ))?;
-        match &block.encoding {
-            Ok(_) => Ok(()),
-            Err(error) => self.damaged(error),
-        }
+        let damage = [block.encoding.as_ref().err(), block.statistics.as_ref().err()];
+        damage.into_iter().flatten().try_for_each(|error| self.damaged_once(error).map(drop))
     }
 
     fn content(
@@ -207,20 +264,20 @@ impl Dump<'_> {
             match block.metric {
                 None => match segment.read_times(slice.slice.place) {
                     Ok(times) => times.iter().try_for_each(|time| self.line(format_args!("      {}", at(*time))))?,
-                    Err(error) => self.damaged(&error)?,
+                    Err(error) => drop(self.damaged_once(&error)?),
                 },
                 Some((metric, _)) => match values(segment, slice.slice.place, metric) {
                     Ok(values) => {
                         values.iter().try_for_each(|(time, value)| self.line(format_args!("      {time}  {value}")))?
                     }
-                    Err(error) => self.damaged(&error)?,
+                    Err(error) => drop(self.damaged_once(&error)?),
                 },
             }
         }
         if request.hex {
             match segment.raw_bytes(block.offset, block.bytes) {
                 Ok(bytes) => self.hex(block.offset, &bytes)?,
-                Err(error) => self.damaged(&error)?,
+                Err(error) => drop(self.damaged_once(&error)?),
             }
         }
         Ok(())

@@ -7,20 +7,21 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bytes::{Reader, put_varint};
-use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BATCH_ROWS_MAX, BatchColumn, DeviceHandle, MetricHandle, MetricType, Sequence, StoredLog};
 use crate::time::Timestamp;
 
-use super::framed::{corrupt, count, integers, put_framed, put_integers, small, values};
+use super::framed::{corrupt, count, integers, put_integers, put_values, small, too_many, values};
 use super::logs::{encode_logs, take_logs};
 
 const MAGIC: [u8; 4] = *b"FLLG";
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 4 + 1 + 8 + 8 + 8;
 const CHECKSUM_BYTES: usize = 8;
-/// The most metrics and the most log records of one commit.
+/// The most metrics of one commit.
 const COLUMNS_MAX: usize = 1 << 20;
+/// The most bytes of one commit: far below the 3 GiB that RocksDB takes as one value.
+const COMMIT_BYTES_MAX: usize = 1 << 30;
 
 /// The units that times are kept in, by their code: nanosecond, microsecond, millisecond, second, minute.
 const UNITS_NS: [i64; 5] = [1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000];
@@ -48,17 +49,41 @@ pub struct Commit {
 /// Encodes a commit; the second is its chain hash.
 ///
 /// # Errors
-/// [`ErrorKind::LimitExceeded`] when it holds more than a batch may.
+/// [`ErrorKind::LimitExceeded`] when it holds more than a batch may, [`ErrorKind::InvalidInput`] where its columns contradict its
+/// rows: nothing is encoded that [`decode_commit`] would refuse.
 pub fn encode_commit(commit: &Commit) -> Result<(Vec<u8>, u64)> {
-    let limits = [commit.times.len().max(commit.devices.len()), commit.logs.len()];
-    let longest =
-        commit.columns.iter().map(|(_, column)| column.rows.len()).max().unwrap_or(0).max(limits[0]).max(limits[1]);
-    if longest > BATCH_ROWS_MAX || commit.columns.len() > COLUMNS_MAX {
-        return Err(Error::new(
-            ErrorKind::LimitExceeded,
-            format!("a commit of {longest} rows, more than {BATCH_ROWS_MAX}"),
-        ));
+    check(commit).map_err(|error| error.advise("write it as several batches"))?;
+    let encoded = encode(commit).map_err(|error| error.advise("write it as several batches"))?;
+    if encoded.0.len() > COMMIT_BYTES_MAX {
+        return Err(
+            too_many("bytes of a commit", encoded.0.len(), COMMIT_BYTES_MAX).advise("write it as several batches")
+        );
     }
+    Ok(encoded)
+}
+
+fn check(commit: &Commit) -> Result<()> {
+    let columns = commit.columns.iter().map(|(_, column)| column);
+    let longest = columns.clone().map(|column| column.rows.len()).fold(commit.times.len(), usize::max);
+    if longest > BATCH_ROWS_MAX {
+        return Err(too_many("rows of a commit", longest, BATCH_ROWS_MAX));
+    }
+    if commit.columns.len() > COLUMNS_MAX {
+        return Err(too_many("metrics of a commit", commit.columns.len(), COLUMNS_MAX));
+    }
+    let rows = commit.times.len();
+    let fits = |column: &BatchColumn| {
+        column.rows.len() == column.values.len()
+            && column.rows.windows(2).all(|pair| pair[0] <= pair[1])
+            && column.rows.last().is_none_or(|last| (*last as usize) < rows)
+    };
+    if commit.devices.len() != rows || !columns.clone().all(fits) {
+        return Err(Error::new(ErrorKind::InvalidInput, "the columns of a commit do not fit its rows"));
+    }
+    Ok(())
+}
+
+fn encode(commit: &Commit) -> Result<(Vec<u8>, u64)> {
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(&MAGIC);
     out.push(VERSION);
@@ -70,9 +95,9 @@ pub fn encode_commit(commit: &Commit) -> Result<(Vec<u8>, u64)> {
     put_times(&commit.times, &mut out);
     put_varint(commit.columns.len() as u64, &mut out);
     for (metric, column) in &commit.columns {
-        put_column(*metric, column, commit.times.len(), &mut out);
+        put_column(*metric, column, commit.times.len(), &mut out)?;
     }
-    encode_logs(&commit.logs, &mut out);
+    encode_logs(&commit.logs, &mut out)?;
     let hash = xxh3_64(&out);
     out.extend_from_slice(&hash.to_le_bytes());
     Ok((out, hash))
@@ -86,7 +111,7 @@ fn put_times(times: &[i64], out: &mut Vec<u8>) {
     put_integers(times.iter().map(|time| time / UNITS_NS[unit]), out);
 }
 
-fn put_column(metric: MetricHandle, column: &BatchColumn, rows: usize, out: &mut Vec<u8>) {
+fn put_column(metric: MetricHandle, column: &BatchColumn, rows: usize, out: &mut Vec<u8>) -> Result<()> {
     put_varint(u64::from(metric.0), out);
     out.push(column.values.metric_type().code());
     put_varint(column.rows.len() as u64, out);
@@ -96,7 +121,7 @@ fn put_column(metric: MetricHandle, column: &BatchColumn, rows: usize, out: &mut
     if !every_row {
         put_integers(column.rows.iter().map(|row| i64::from(*row)), out);
     }
-    put_framed(out, |part| codec::encode_values(&column.values, part));
+    put_values(&column.values, out)
 }
 
 /// Decodes a commit; the second is its chain hash.

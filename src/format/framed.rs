@@ -13,28 +13,41 @@ pub(super) fn corrupt(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corruption, what)
 }
 
-/// Appends a varint of the length of what `encode` writes, then that.
-pub(super) fn put_framed(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
-    let mut part = Vec::new();
-    encode(&mut part);
+/// The error of what a decoder here would refuse.
+pub(super) fn too_many(what: &str, count: usize, most: usize) -> Error {
+    Error::new(ErrorKind::LimitExceeded, format!("{count} {what}, more than {most}"))
+}
+
+/// Appends a varint of the length of a part, then the part.
+pub(super) fn put_part(part: &[u8], out: &mut Vec<u8>) {
     put_varint(part.len() as u64, out);
-    out.extend_from_slice(&part);
+    out.extend_from_slice(part);
+}
+
+/// Appends values.
+pub(super) fn put_values(values: &Values, out: &mut Vec<u8>) -> Result<()> {
+    let mut part = Vec::new();
+    codec::encode_values(values, &mut part)?;
+    put_part(&part, out);
+    Ok(())
 }
 
 /// Appends integers.
 pub(super) fn put_integers(values: impl Iterator<Item = i64>, out: &mut Vec<u8>) {
-    let values = Values::Integer(values.collect());
-    put_framed(out, |part| codec::encode_values(&values, part));
+    let mut part = Vec::new();
+    codec::encode_integers(&values.collect::<Vec<_>>(), &mut part);
+    put_part(&part, out);
 }
 
 /// Appends floats, bit for bit.
 pub(super) fn put_floats(values: impl Iterator<Item = f64>, out: &mut Vec<u8>) {
-    let values = Values::Float(values.collect());
-    put_framed(out, |part| codec::encode_values(&values, part));
+    let mut part = Vec::new();
+    codec::encode_floats(&values.collect::<Vec<_>>(), &mut part);
+    put_part(&part, out);
 }
 
 /// Appends texts, each distinct one once.
-pub(super) fn put_texts<'a>(texts: impl Iterator<Item = &'a Arc<str>>, out: &mut Vec<u8>) {
+pub(super) fn put_texts<'a>(texts: impl Iterator<Item = &'a Arc<str>>, out: &mut Vec<u8>) -> Result<()> {
     let mut places: HashMap<&str, u32> = HashMap::new();
     let mut values = TextValues::default();
     for text in texts {
@@ -44,7 +57,7 @@ pub(super) fn put_texts<'a>(texts: impl Iterator<Item = &'a Arc<str>>, out: &mut
         });
         values.codes.push(code);
     }
-    put_framed(out, |part| codec::encode_values(&Values::Text(values), part));
+    put_values(&Values::Text(values), out)
 }
 
 /// Reads a count that a limit bounds.

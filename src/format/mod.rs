@@ -15,10 +15,10 @@ mod segment_page;
 mod watermark;
 
 pub use commit::{Commit, decode_commit, encode_commit};
-pub use logs::{decode_logs, encode_logs};
+pub use logs::{LOGS_MAX, decode_logs, encode_logs};
 pub use manifest::{SegmentEntry, Tombstone};
-pub use record::{RECORD_BYTES_MAX, decode_record, encode_record};
-pub use segment_footer::{Footer, FooterMetric, PageReference};
+pub use record::{RECORD_BYTES_MAX, RECORD_WRITTEN_BYTES_MAX, decode_record, encode_record};
+pub use segment_footer::{FOOTER_BYTES_MAX, Footer, FooterMetric, PageReference};
 pub use segment_frame::{
     CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_VERSION, SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part,
     part_checksum,

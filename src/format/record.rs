@@ -14,6 +14,9 @@ const MAGIC: [u8; 4] = *b"FLRC";
 const VERSION: u8 = 1;
 /// The largest payload, in bytes.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
+/// The largest payload that is written. bincode counts an integer by its full width against the limit of decoding, though it
+/// may take one byte: an eighth of that limit decodes whatever it holds.
+pub const RECORD_WRITTEN_BYTES_MAX: usize = RECORD_BYTES_MAX / 8;
 const HEADER_BYTES: usize = 4 + 1 + 4;
 const CHECKSUM_BYTES: usize = 4;
 
@@ -24,12 +27,15 @@ fn settings() -> impl bincode::config::Config {
 /// Puts a record into its envelope.
 ///
 /// # Errors
-/// [`ErrorKind::LimitExceeded`] when its payload is larger than [`RECORD_BYTES_MAX`].
+/// [`ErrorKind::LimitExceeded`] when its payload is larger than [`RECORD_WRITTEN_BYTES_MAX`].
 pub fn encode_record<T: Serialize>(record: &T) -> Result<Vec<u8>> {
     let payload = bincode::serde::encode_to_vec(record, settings())
         .map_err(|error| Error::new(ErrorKind::LimitExceeded, format!("a record could not be encoded: {error}")))?;
-    if payload.len() > RECORD_BYTES_MAX {
-        return Err(Error::new(ErrorKind::LimitExceeded, format!("a record of {} bytes", payload.len())));
+    if payload.len() > RECORD_WRITTEN_BYTES_MAX {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("a record of {} bytes, more than {RECORD_WRITTEN_BYTES_MAX}", payload.len()),
+        ));
     }
     let mut out = Vec::with_capacity(HEADER_BYTES + payload.len() + CHECKSUM_BYTES);
     out.extend_from_slice(&MAGIC);
@@ -100,6 +106,16 @@ mod tests {
             prop_assert!(decode_record::<Sample>("test", &flipped).is_err());
             prop_assert!(decode_record::<Sample>("test", &bytes[..cut.index(bytes.len())]).is_err());
         }
+    }
+
+    #[test]
+    fn the_largest_record_that_is_written_is_read_again() {
+        // Small integers are what bincode counts most above their bytes: 8 for each that takes one.
+        let most = RECORD_WRITTEN_BYTES_MAX - 5;
+        let record = vec![0_u64; most];
+        let bytes = encode_record(&record).unwrap();
+        assert_eq!(decode_record::<Vec<u64>>("test", &bytes).unwrap(), record);
+        assert_eq!(encode_record(&vec![0_u64; most + 1]).unwrap_err().kind(), ErrorKind::LimitExceeded);
     }
 
     #[test]

@@ -4,10 +4,12 @@ use crate::bytes::{Reader, put_signed, put_varint};
 use crate::error::Result;
 use crate::model::{MetricHandle, MetricType};
 
-use super::framed::{corrupt, count};
+use super::framed::{corrupt, count, too_many};
 
 /// The most pages of one kind, and the most metrics, of one segment.
 const ENTRIES_MAX: usize = 1 << 24;
+/// The most bytes of a footer.
+pub const FOOTER_BYTES_MAX: usize = 1 << 30;
 
 /// A page: where it lies, and which slices it speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,15 @@ impl Footer {
     }
 
     /// Encodes it.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::LimitExceeded`] for what [`Footer::decode`] or whoever reads it would refuse.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let pages = self.metrics.iter().map(|metric| metric.statistics.len().max(metric.rollups.len()));
+        let longest = pages.fold(self.directory.len().max(self.metrics.len()), usize::max);
+        if longest > ENTRIES_MAX {
+            return Err(too_many("pages or metrics of a segment", longest, ENTRIES_MAX));
+        }
         let mut out = Vec::new();
         for number in [i64::from(self.buckets.0), i64::from(self.buckets.1), self.times.0, self.times.1] {
             put_signed(number, &mut out);
@@ -96,7 +105,10 @@ impl Footer {
             put_pages(&metric.statistics, &mut out);
             put_pages(&metric.rollups, &mut out);
         }
-        out
+        if out.len() > FOOTER_BYTES_MAX {
+            return Err(too_many("bytes of a footer", out.len(), FOOTER_BYTES_MAX));
+        }
+        Ok(out)
     }
 
     /// Reads and checks it; `content_bytes` is where the footer begins: no page may reach past it.

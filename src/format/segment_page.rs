@@ -4,7 +4,7 @@ use crate::bytes::{Reader, put_varint};
 use crate::error::Result;
 use crate::model::{DeviceHandle, MetricHandle, MetricType};
 
-use super::framed::{corrupt, count, floats, integers, put_floats, put_integers, small};
+use super::framed::{corrupt, count, floats, integers, put_floats, put_integers, small, too_many};
 
 /// The most entries of one page.
 pub const PAGE_ENTRIES_MAX: usize = 1 << 20;
@@ -54,9 +54,24 @@ impl DirectoryEntry {
     }
 }
 
+/// What a page may hold, for its reader as for its writer.
+fn check(entries: usize, cells: usize) -> Result<()> {
+    if entries > PAGE_ENTRIES_MAX {
+        return Err(too_many("entries of a page", entries, PAGE_ENTRIES_MAX));
+    }
+    if cells > PAGE_CELLS_MAX {
+        return Err(too_many("columns or hours of a page", cells, PAGE_CELLS_MAX));
+    }
+    Ok(())
+}
+
 /// Encodes a page of the directory.
-#[must_use]
-pub fn encode_directory(entries: &[DirectoryEntry]) -> Vec<u8> {
+///
+/// # Errors
+/// [`crate::ErrorKind::LimitExceeded`] for more than a page holds.
+pub fn encode_directory(entries: &[DirectoryEntry]) -> Result<Vec<u8>> {
+    let column_count = entries.iter().map(|entry| entry.columns.len()).sum();
+    check(entries.len(), column_count)?;
     let mut out = Vec::new();
     put_varint(entries.len() as u64, &mut out);
     let mut put = |number: &dyn Fn(&DirectoryEntry) -> i64| put_integers(entries.iter().map(number), &mut out);
@@ -71,11 +86,11 @@ pub fn encode_directory(entries: &[DirectoryEntry]) -> Vec<u8> {
     put(&|entry| i64::from(entry.log_bytes));
     put(&|entry| entry.columns.len() as i64);
     let columns = || entries.iter().flat_map(|entry| &entry.columns);
-    put_varint(columns().count() as u64, &mut out);
+    put_varint(column_count as u64, &mut out);
     put_integers(columns().map(|column| i64::from(column.metric.0)), &mut out);
     put_integers(columns().map(|column| i64::from(column.metric_type.code())), &mut out);
     put_integers(columns().map(|column| i64::from(column.bytes)), &mut out);
-    out
+    Ok(out)
 }
 
 /// Reads and checks a page of the directory.
@@ -215,8 +230,11 @@ fn take_wide(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i128>> {
 }
 
 /// Encodes a page of statistics: for each block the place of its slice and the statistics.
-#[must_use]
-pub fn encode_statistics(blocks: &[(u32, BlockStatistics)]) -> Vec<u8> {
+///
+/// # Errors
+/// [`crate::ErrorKind::LimitExceeded`] for more than a page holds.
+pub fn encode_statistics(blocks: &[(u32, BlockStatistics)]) -> Result<Vec<u8>> {
+    check(blocks.len(), 0)?;
     let mut out = Vec::new();
     put_varint(blocks.len() as u64, &mut out);
     let exact = || blocks.iter().filter(|(_, block)| block.integers.is_some() && block.sum_integer.is_some());
@@ -245,7 +263,7 @@ pub fn encode_statistics(blocks: &[(u32, BlockStatistics)]) -> Vec<u8> {
     for field in 0..4 {
         put_integers(exact().map(|(_, block)| block.integers.unwrap_or_default()[field]), &mut out);
     }
-    out
+    Ok(out)
 }
 
 /// Reads and checks a page of statistics.
@@ -297,14 +315,17 @@ pub fn decode_statistics(bytes: &[u8]) -> Result<Vec<(u32, BlockStatistics)>> {
 }
 
 /// Encodes a page of rollups: for each slice its hours.
-#[must_use]
-pub fn encode_rollups(slices: &[(u32, Vec<RollupCell>)]) -> Vec<u8> {
+///
+/// # Errors
+/// [`crate::ErrorKind::LimitExceeded`] for more than a page holds.
+pub fn encode_rollups(slices: &[(u32, Vec<RollupCell>)]) -> Result<Vec<u8>> {
+    let total = slices.iter().map(|(_, cells)| cells.len()).sum();
+    check(slices.len(), total)?;
     let mut out = Vec::new();
     put_varint(slices.len() as u64, &mut out);
     put_integers(slices.iter().map(|(slice, _)| i64::from(*slice)), &mut out);
     put_integers(slices.iter().map(|(_, cells)| cells.len() as i64), &mut out);
     let cells = || slices.iter().flat_map(|(_, cells)| cells);
-    let total = cells().count();
     put_varint(total as u64, &mut out);
     put_integers(slices.iter().map(|(_, cells)| i64::from(is_exact(cells))), &mut out);
     put_integers(cells().map(|cell| cell.hour), &mut out);
@@ -316,7 +337,7 @@ pub fn encode_rollups(slices: &[(u32, Vec<RollupCell>)]) -> Vec<u8> {
         |exact: bool| slices.iter().filter(move |(_, cells)| is_exact(cells) == exact).flat_map(|(_, cells)| cells);
     put_floats(of_form(false).map(|cell| cell.sum), &mut out);
     put_wide(of_form(true).map(|cell| cell.sum_integer.unwrap_or_default()), &mut out);
-    out
+    Ok(out)
 }
 
 /// Whether all sums of a slice are exact: those of integers and booleans.
@@ -372,4 +393,34 @@ pub fn decode_rollups(bytes: &[u8]) -> Result<Vec<(u32, Vec<RollupCell>)>> {
         (slice, cells)
     });
     Ok(page.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_page_that_no_reader_takes_is_not_written() {
+        // Slices of log records alone have no columns: only the number of entries bounds them.
+        let entry = |place: usize| DirectoryEntry {
+            device: DeviceHandle(place as u32),
+            bucket: 1,
+            rows: 0,
+            times: (0, 0),
+            offset: 48,
+            time_bytes: 0,
+            columns: Vec::new(),
+            logs: 1,
+            log_bytes: 9,
+        };
+        let mut entries: Vec<DirectoryEntry> = (0..=PAGE_ENTRIES_MAX).map(entry).collect();
+        assert_eq!(encode_directory(&entries).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        entries.pop();
+        assert_eq!(decode_directory(&encode_directory(&entries).unwrap()).unwrap().len(), PAGE_ENTRIES_MAX);
+        let blocks = vec![(0, BlockStatistics::default()); PAGE_ENTRIES_MAX + 1];
+        assert_eq!(encode_statistics(&blocks).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        let slices = vec![(0, Vec::new()); PAGE_ENTRIES_MAX + 1];
+        assert_eq!(encode_rollups(&slices).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    }
 }

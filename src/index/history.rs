@@ -1,6 +1,7 @@
 //! The history of one attribute over the fleet: values by code, statements and timelines by device.
 //!
-//! Guarantees: a clone shares everything; a change to one device copies the shard of its device and nothing else.
+//! Guarantees: a clone shares everything; a change to one device copies its own timeline and pointers to its neighbours in
+//! a shard, and nothing else; statements that come in order of time cost the same however many there are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -11,38 +12,56 @@ use crate::model::{AttributeValue, DeviceHandle};
 use crate::time::{TimeRange, Timestamp};
 
 use super::bitmaps::Bitmaps;
-use super::timeline::{ABSENT, Statement, Timeline, UNSAID, ValueCode, build, overlay, push_change, value_at};
+use super::timeline::{ABSENT, Statement, Timeline, UNSAID, ValueCode, overlay, put_over, value_at};
 
 /// Devices whose statements are copied together: few enough that one write to a large fleet is cheap.
 const SHARD_DEVICES: u32 = 64;
 /// An attribute with more distinct values than this, or with numbers, has no bitmaps.
 pub const BITMAP_VALUES_MAX: usize = 4_096;
 
+/// Statements that are copied together: one more copies no more than these.
+const BLOCK_STATEMENTS: usize = 256;
+
 /// What is known of one device's attribute.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DeviceHistory {
-    pub(super) statements: Vec<Statement>,
+    /// All statements in the order in which they were made, in blocks that clones share.
+    statements: Vec<Arc<Vec<Statement>>>,
+    /// The starts of the open statements, rising.
+    open_starts: Vec<i64>,
     pub(super) timeline: Timeline,
 }
 
 impl DeviceHistory {
-    fn push(&mut self, statement: Statement) {
-        let from = statement.range.from.nanoseconds();
-        let open = statement.range.to == Timestamp::MAX;
-        // The common case, a change after all others, needs no second look at the past.
-        let last_of_all =
-            |known: &Statement| known.range.to == Timestamp::MAX && known.range.from <= statement.range.from;
-        let simple = open && self.statements.iter().all(last_of_all);
-        self.statements.push(statement);
-        if simple {
-            push_change(&mut self.timeline, from, statement.value);
-        } else {
-            self.timeline = build(&self.statements);
+    /// Adds a statement, the latest of all. By the rule it wins wherever it reaches: a closed one in its range, an open one until the
+    /// next later start of an open one. Gives how much of the history it touched: little where it comes in order of time,
+    /// however long the history is.
+    fn push(&mut self, statement: Statement) -> usize {
+        match self.statements.last_mut().filter(|block| block.len() < BLOCK_STATEMENTS) {
+            Some(block) => Arc::make_mut(block).push(statement),
+            None => self.statements.push(Arc::new(vec![statement])),
         }
+        if statement.range.is_empty() {
+            return 1;
+        }
+        let from = statement.range.from.nanoseconds();
+        if !statement.is_open() {
+            return put_over(&mut self.timeline, from, Some(statement.range.to.nanoseconds()), statement.value);
+        }
+        let later = self.open_starts.partition_point(|start| *start <= from);
+        let next = self.open_starts.get(later).copied();
+        self.open_starts.insert(later, from);
+        let touched = self.open_starts.len() - later;
+        touched + put_over(&mut self.timeline, from, next, statement.value)
+    }
+
+    /// All statements, in the order in which they were made.
+    fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.statements.iter().flat_map(|block| block.iter())
     }
 }
 
-type Shard = BTreeMap<u32, DeviceHistory>;
+type Shard = BTreeMap<u32, Arc<DeviceHistory>>;
 
 /// The values of an attribute that ever were, by code.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +123,7 @@ impl AttributeHistory {
     ) {
         let statement = Statement { value: self.code_for(value), range, sequence: made.0, recorded_at: made.1 };
         let shard = Arc::make_mut(self.shards.entry(device.0 / SHARD_DEVICES).or_default());
-        shard.entry(device.0).or_default().push(statement);
+        Arc::make_mut(shard.entry(device.0).or_default()).push(statement);
         self.bitmaps = OnceLock::new();
     }
 
@@ -117,7 +136,7 @@ impl AttributeHistory {
     }
 
     pub(super) fn device(&self, device: u32) -> Option<&DeviceHistory> {
-        self.shards.get(&(device / SHARD_DEVICES))?.get(&device)
+        self.shards.get(&(device / SHARD_DEVICES))?.get(&device).map(Arc::as_ref)
     }
 
     /// The timeline of a device, with what merged devices say where it is silent.
@@ -137,9 +156,7 @@ impl AttributeHistory {
         let mut all: Vec<(DeviceHandle, Statement)> = std::iter::once(&device.0)
             .chain(others)
             .filter_map(|handle| self.device(*handle).map(|history| (*handle, history)))
-            .flat_map(|(handle, history)| {
-                history.statements.iter().map(move |statement| (DeviceHandle(handle), *statement))
-            })
+            .flat_map(|(handle, history)| history.statements().map(move |statement| (DeviceHandle(handle), *statement)))
             .collect();
         all.sort_by_key(|(_, statement)| statement.sequence);
         all
@@ -192,8 +209,13 @@ impl AttributeHistory {
     /// Bytes held, about.
     pub(super) fn memory_bytes(&self) -> usize {
         let devices = self.shards.values().flat_map(|shard| shard.values());
-        let histories: usize =
-            devices.map(|history| history.statements.capacity() * 40 + history.timeline.capacity() * 16 + 80).sum();
+        let statements =
+            |history: &DeviceHistory| history.statements.iter().map(|block| block.capacity()).sum::<usize>();
+        let histories: usize = devices
+            .map(|history| {
+                statements(history) * 48 + history.open_starts.capacity() * 8 + history.timeline.capacity() * 16 + 128
+            })
+            .sum();
         histories + self.values.values.iter().map(|value| value.to_text().len() * 2 + 96).sum::<usize>()
     }
 }
@@ -206,4 +228,40 @@ pub(super) fn last_instant(range: TimeRange) -> i64 {
 /// The code as a value or none; nothing said reads as none.
 pub(super) fn is_value(code: ValueCode) -> bool {
     code != UNSAID && code != ABSENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(place: i64, to: Timestamp) -> Statement {
+        let range = TimeRange::new(Timestamp::from_nanoseconds(place * 10), to);
+        Statement { value: 2 + (place % 7) as u32, range, sequence: place as u64, recorded_at: 0 }
+    }
+
+    /// What a clone of a history copies, in elements: a commit makes one.
+    fn copied(history: &DeviceHistory) -> usize {
+        history.statements.len() + history.open_starts.len() + history.timeline.len()
+    }
+
+    #[test]
+    fn a_hundred_thousand_positions_of_one_device_cost_as_much_each_as_the_first() {
+        const COUNT: i64 = 100_000;
+        let ends: [&dyn Fn(i64) -> Timestamp; 2] =
+            [&|_| Timestamp::MAX, &|place| Timestamp::from_nanoseconds(place * 10 + 5)];
+        for end in ends {
+            let mut history = DeviceHistory::default();
+            let touched: usize = (0..COUNT).map(|place| history.push(statement(place, end(place)))).sum();
+            assert!(touched <= 4 * COUNT as usize, "{touched} for {COUNT} statements");
+            assert_eq!(history.statements().count() as i64, COUNT);
+            assert_eq!(value_at(&history.timeline, 777_801), 5);
+            // A later copy shares what was said before.
+            let before = history.clone();
+            history.push(statement(COUNT, Timestamp::MAX));
+            assert!(
+                Arc::ptr_eq(&before.statements[0], &history.statements[0])
+                    && copied(&before) < 400 + 3 * COUNT as usize
+            );
+        }
+    }
 }

@@ -4,8 +4,6 @@
 //! equal starts the later statement). Of the base and all closed statements that cover the instant the latest statement wins.
 //! So an update in June re-labels nothing before June, and a correction of last March says nothing about April.
 
-use std::collections::BinaryHeap;
-
 use crate::time::{TimeRange, Timestamp};
 
 /// The value of an attribute as a number of its history: [`UNSAID`], [`ABSENT`], or a place in the table of values plus two.
@@ -25,7 +23,7 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.range.to == Timestamp::MAX
     }
 }
@@ -50,44 +48,17 @@ pub(super) fn value_at(timeline: &[(i64, ValueCode)], at: i64) -> ValueCode {
     after.checked_sub(1).map_or(UNSAID, |place| timeline[place].1)
 }
 
-/// The timeline of statements in the order in which they were made. `n log n`.
-pub(super) fn build(statements: &[Statement]) -> Timeline {
-    let mut open: Vec<(i64, usize)> = Vec::new();
-    let mut closed: Vec<(i64, i64, usize)> = Vec::new();
-    for (order, statement) in statements.iter().enumerate().filter(|(_, statement)| !statement.range.is_empty()) {
-        let from = statement.range.from.nanoseconds();
-        if statement.is_open() {
-            open.push((from, order));
-        } else {
-            closed.push((from, statement.range.to.nanoseconds(), order));
-        }
-    }
-    open.sort_unstable();
-    closed.sort_unstable();
-    let mut instants: Vec<i64> = open.iter().map(|(from, _)| *from).collect();
-    instants.extend(closed.iter().flat_map(|(from, to, _)| [*from, *to]));
-    instants.sort_unstable();
-    instants.dedup();
-
-    let mut timeline = Timeline::new();
-    let (mut open, mut closed) = (open.into_iter().peekable(), closed.into_iter().peekable());
-    let mut base: Option<usize> = None;
-    // Closed statements that have begun, latest on top; those that ended are dropped when they surface.
-    let mut covering: BinaryHeap<(usize, i64)> = BinaryHeap::new();
-    for at in instants {
-        while let Some((_, order)) = open.next_if(|(from, _)| *from <= at) {
-            base = Some(order);
-        }
-        while let Some((_, to, order)) = closed.next_if(|(from, ..)| *from <= at) {
-            covering.push((order, to));
-        }
-        while covering.peek().is_some_and(|(_, to)| *to <= at) {
-            covering.pop();
-        }
-        let winner = base.max(covering.peek().map(|(order, _)| *order));
-        push_change(&mut timeline, at, winner.map_or(UNSAID, |order| statements[order].value));
-    }
-    timeline
+/// Puts a value over what held from `from` until `to` (for ever where `None`); afterwards holds what held there before. Gives how
+/// many change points it touched: none of those before `from`.
+pub(super) fn put_over(timeline: &mut Timeline, from: i64, to: Option<i64>, value: ValueCode) -> usize {
+    let first = timeline.partition_point(|(at, _)| *at < from);
+    let before = first.checked_sub(1).map_or(UNSAID, |place| timeline[place].1);
+    let last = to.map_or(timeline.len(), |to| timeline.partition_point(|(at, _)| *at <= to));
+    let begin = (value != before).then_some((from, value));
+    let end = to.map(|to| (to, value_at(timeline, to))).filter(|(_, after)| *after != value);
+    let touched = timeline.len() - first + 2;
+    timeline.splice(first..last, begin.into_iter().chain(end));
+    touched
 }
 
 /// What `upper` says, and where it is silent what `lower` says.

@@ -71,8 +71,13 @@ fn no_space(path: &Path) -> Error {
 }
 
 impl FileSystem for FaultFileSystem {
-    fn create_folder(&self, path: &Path) -> Result<()> {
-        RealFileSystem.create_folder(path)
+    fn make_folder(&self, path: &Path) -> Result<()> {
+        self.0.change(path)?;
+        RealFileSystem.make_folder(path)
+    }
+
+    fn is_folder(&self, path: &Path) -> Result<bool> {
+        RealFileSystem.is_folder(path)
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
@@ -92,14 +97,14 @@ impl FileSystem for FaultFileSystem {
         Ok(Box::new(FaultFile { file: RealFileSystem.create(path)?, plan: Arc::clone(&self.0), path: path.to_owned() }))
     }
 
-    fn open_in_place(&self, path: &Path, length: u64) -> Result<Box<dyn InPlaceFile>> {
-        let file = RealFileSystem.open_in_place(path, length)?;
+    fn open_writable(&self, path: &Path) -> Result<Box<dyn InPlaceFile>> {
+        let file = RealFileSystem.open_writable(path)?;
         Ok(Box::new(FaultInPlace { file, plan: Arc::clone(&self.0), path: path.to_owned() }))
     }
 
-    fn publish(&self, temporary: &Path, path: &Path) -> Result<()> {
-        self.0.change(path)?;
-        RealFileSystem.publish(temporary, path)
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.0.change(to)?;
+        RealFileSystem.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
@@ -112,8 +117,8 @@ impl FileSystem for FaultFileSystem {
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<()> {
-        self.0.change(folder)?;
-        RealFileSystem.sync_folder(folder)
+        // What fails is asked here, not what a power loss would leave: the disk need not be waited for.
+        self.0.change(folder)
     }
 }
 
@@ -148,6 +153,10 @@ struct FaultInPlace {
 }
 
 impl InPlaceFile for FaultInPlace {
+    fn len(&self) -> Result<u64> {
+        self.file.len()
+    }
+
     fn read_all(&mut self) -> Result<Vec<u8>> {
         self.file.read_all()
     }

@@ -18,12 +18,19 @@ const APPEND_BUFFER_BYTES: usize = 256 << 10;
 pub struct RealFileSystem;
 
 impl FileSystem for RealFileSystem {
-    fn create_folder(&self, path: &Path) -> Result<()> {
-        if path.is_dir() {
-            return Ok(());
+    fn make_folder(&self, path: &Path) -> Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.is_folder(path)? => Ok(()),
+            made => made.map_err(|error| Error::io(error, "creating a folder", path)),
         }
-        fs::create_dir_all(path).map_err(|error| Error::io(error, "creating a folder", path))?;
-        path.parent().map_or(Ok(()), |parent| self.sync_folder(parent))
+    }
+
+    fn is_folder(&self, path: &Path) -> Result<bool> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(Error::io(error, "looking for a folder", path)),
+        }
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
@@ -37,7 +44,11 @@ impl FileSystem for RealFileSystem {
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
-        path.try_exists().map_err(|error| Error::io(error, "looking for a file", path))
+        match path.try_exists() {
+            // A part of the path is a file: nothing is below it.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            looked => looked.map_err(|error| Error::io(error, "looking for a file", path)),
+        }
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn ReadFile>> {
@@ -56,20 +67,14 @@ impl FileSystem for RealFileSystem {
         Ok(Box::new(RealWriteFile { file, buffered: Vec::new(), position: 0, path: path.to_path_buf() }))
     }
 
-    fn open_in_place(&self, path: &Path, length: u64) -> Result<Box<dyn InPlaceFile>> {
+    fn open_writable(&self, path: &Path) -> Result<Box<dyn InPlaceFile>> {
         let doing = |error| Error::io(error, "opening a file to write in place", path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(doing)?;
-        if file.metadata().map_err(doing)?.len() < length {
-            file.set_len(length).map_err(doing)?;
-            file.sync_all().map_err(doing)?;
-            path.parent().map_or(Ok(()), |parent| self.sync_folder(parent))?;
-        }
         Ok(Box::new(RealInPlaceFile { file, path: path.to_path_buf() }))
     }
 
-    fn publish(&self, temporary: &Path, path: &Path) -> Result<()> {
-        fs::rename(temporary, path).map_err(|error| Error::io(error, "renaming a finished file", path))?;
-        path.parent().map_or(Ok(()), |parent| self.sync_folder(parent))
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to).map_err(|error| Error::io(error, "renaming a file", to))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
@@ -169,9 +174,13 @@ struct RealInPlaceFile {
 }
 
 impl InPlaceFile for RealInPlaceFile {
+    fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(|error| Error::io(error, "measuring", &self.path))
+    }
+
     fn read_all(&mut self) -> Result<Vec<u8>> {
         let doing = |error| Error::io(error, "reading", &self.path);
-        let length = self.file.metadata().map_err(doing)?.len();
+        let length = self.len()?;
         // Files written in place are small by design; a large one is not ours.
         if length > 1 << 16 {
             return Err(Error::new(

@@ -19,7 +19,7 @@ use rocksdb::{
     LogLevel, ReadOptions, WriteOptions,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, OPEN_FILES_ADVICE, Result};
 
 /// The keyspaces (column families); storage-format.md describes their keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,8 +103,8 @@ impl Kv {
     /// [`ErrorKind::StoreHeld`] when another writer has it open, [`ErrorKind::NotFound`] where there is none and `create`
     /// is false, [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn open(path: &Path, create: bool, options: &KvOptions) -> Result<Self> {
-        if !create && !path.join("CURRENT").exists() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no store here").at_path(path));
+        if !create {
+            check_present(path)?;
         }
         let mut settings = settings(options);
         settings.create_if_missing(create);
@@ -120,18 +120,18 @@ impl Kv {
         })
     }
 
-    /// Opens beside a writer, or where there is none, for reading the state as of now.
+    /// Opens beside a writer, or where there is none, for reading the state as of now. RocksDB wants a folder of its own for that: it
+    /// is made in `scratch_folder` (`None`: the system's temporary one), and goes with the instance.
     ///
     /// # Errors
     /// As [`Kv::open`], but never [`ErrorKind::StoreHeld`].
-    pub fn open_secondary(path: &Path, options: &KvOptions) -> Result<Self> {
-        if !path.join("CURRENT").exists() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no store here").at_path(path));
-        }
+    pub fn open_secondary(path: &Path, options: &KvOptions, scratch_folder: Option<&Path>) -> Result<Self> {
+        check_present(path)?;
+        let within = scratch_folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
         let scratch = tempfile::Builder::new()
             .prefix("fleetlog-reader-")
-            .tempdir()
-            .map_err(|error| Error::io(error, "making the reader's own folder", std::env::temp_dir()))?;
+            .tempdir_in(&within)
+            .map_err(|error| Error::io(error, "making the reader's own folder", within))?;
         let mut settings = settings(options);
         // A secondary keeps its files open: the writer may remove them meanwhile.
         settings.set_max_open_files(-1);
@@ -270,6 +270,18 @@ impl Kv {
     }
 }
 
+/// A folder that may not be looked into is not an absent store.
+fn check_present(path: &Path) -> Result<()> {
+    let current = path.join("CURRENT");
+    match current.try_exists() {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotADirectory => {
+            Err(Error::io(error, "looking for the store", current))
+        }
+        _ => Err(Error::new(ErrorKind::NotFound, "there is no store here").at_path(path)),
+    }
+}
+
 fn settings(options: &KvOptions) -> rocksdb::Options {
     let mut settings = rocksdb::Options::default();
     settings.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
@@ -317,6 +329,8 @@ fn translate(error: &rocksdb::Error, path: &Path) -> Error {
         )
     } else if lower.contains("no space left") || lower.contains("quota exceeded") || lower.contains("file too large") {
         (ErrorKind::OutOfSpace, text, "free some space, close the store and open it again")
+    } else if lower.contains("too many open files") {
+        (ErrorKind::LimitExceeded, text, OPEN_FILES_ADVICE)
     } else if error.kind() == rocksdb::ErrorKind::Corruption {
         (ErrorKind::Corruption, text, "restore the store from a backup")
     } else if error.kind() == rocksdb::ErrorKind::InvalidArgument {

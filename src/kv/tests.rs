@@ -55,7 +55,7 @@ fn a_second_writer_is_refused_and_absence_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent");
     assert_eq!(Kv::open(&absent, false, &OPTIONS).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(Kv::open_secondary(&absent, &OPTIONS).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Kv::open_secondary(&absent, &OPTIONS, None).unwrap_err().kind(), ErrorKind::NotFound);
     let _first = Kv::open(folder.path(), true, &OPTIONS).unwrap();
     assert_eq!(Kv::open(folder.path(), true, &OPTIONS).unwrap_err().kind(), ErrorKind::StoreHeld);
 }
@@ -72,13 +72,20 @@ fn a_reader_beside_a_writer_sees_its_moment_and_writes_nothing() {
     let writer = Kv::open(folder.path(), true, &OPTIONS).unwrap();
     put(&writer, Family::Log, b"a", b"1");
     let before = listing(folder.path());
-    let reader = Kv::open_secondary(folder.path(), &OPTIONS).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let reader = Kv::open_secondary(folder.path(), &OPTIONS, Some(scratch.path())).unwrap();
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "its own folder is where it was told");
     assert_eq!(reader.get(Family::Log, b"a").unwrap().as_deref(), Some(&b"1"[..]));
     assert_eq!(reader.write(KvBatch::default(), true).unwrap_err().kind(), ErrorKind::ReadOnly);
     assert!(listing(folder.path()) == before, "the reader changed the folder");
     put(&writer, Family::Log, b"b", b"2");
     writer.flush().unwrap();
     assert_eq!(keys(&reader, &[], None), [b"a".to_vec()]);
+    drop(reader);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    let absent = folder.path().join("absent");
+    let error = Kv::open_secondary(folder.path(), &OPTIONS, Some(&absent)).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::NotFound, Some(absent.as_path())));
 }
 
 #[test]

@@ -1,11 +1,19 @@
 //! What is in a segment, for a person and for checks: goes on past damage, and says where it is.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{BlockStatistics, DirectoryEntry, Footer, SegmentHeader};
-use crate::model::{MetricHandle, MetricType};
+use crate::format::{
+    BlockStatistics, DirectoryEntry, Footer, HEADER_BYTES, SegmentHeader, SegmentTrailer, TRAILER_BYTES, part_checksum,
+};
+use crate::io::{FileSystem, ReadFile};
+use crate::model::{MetricHandle, MetricType, SegmentId, Sequence};
+use crate::time::{BucketWidth, TimeBucket, Timestamp};
 
-use super::{Segment, SliceInfo};
+use super::reader::OWN_PAGES_BYTES;
+use super::{PageCache, Segment, SliceInfo, id_of_file};
 
 /// A slice and its blocks.
 #[derive(Debug)]
@@ -29,11 +37,59 @@ pub struct BlockDescription {
     pub bytes: u32,
     /// The name of its encoding, or the damage.
     pub encoding: Result<&'static str>,
-    /// Its statistics, where it is a column and they could be read.
-    pub statistics: Option<BlockStatistics>,
+    /// Its statistics, where it is a column, or why they can not be read.
+    pub statistics: Result<Option<BlockStatistics>>,
 }
 
 impl Segment {
+    /// Opens a segment file also where its header or trailer are damaged, as long as its footer is whole; gives the damage beside.
+    /// A damaged header says nothing: the id is that of the file's name, the width what fits the times, the commits are zero.
+    pub fn open_past_damage(fs: &dyn FileSystem, path: &Path) -> (Option<Self>, Vec<Error>) {
+        let error = match Self::open_unlisted(fs, path) {
+            Ok(segment) => return (Some(segment), Vec::new()),
+            Err(error) => error,
+        };
+        if error.kind() != ErrorKind::Corruption {
+            return (None, vec![error]);
+        }
+        let Ok((Some(segment), damage)) = fs.open(path).and_then(Self::salvage) else { return (None, vec![error]) };
+        (Some(segment), damage)
+    }
+
+    fn salvage(file: Arc<dyn ReadFile>) -> Result<(Option<Self>, Vec<Error>)> {
+        let mut damage = Vec::new();
+        let (header_end, length) = (HEADER_BYTES as u64, file.len());
+        let Some(trailer_start) = length.checked_sub(TRAILER_BYTES as u64) else { return Ok((None, damage)) };
+        let mut trailer = [0; TRAILER_BYTES];
+        file.read_at(trailer_start, &mut trailer)?;
+        damage.extend(
+            SegmentTrailer::decode(&trailer)
+                .err()
+                .map(|error| error.at_path(file.path()).at_range(trailer_start..length)),
+        );
+        let trailer = SegmentTrailer::decode_unchecked(&trailer);
+        let mut header = [0; HEADER_BYTES];
+        file.read_at(0, &mut header)?;
+        let header = SegmentHeader::decode(&header).map_err(|error| {
+            damage.insert(0, error.at_path(file.path()).at_range(0..header_end));
+        });
+        let Some(id) = header.as_ref().map_or_else(|()| id_of_file(file.path()), |header| Some(header.id)) else {
+            return Ok((None, damage));
+        };
+        let footer_start =
+            trailer_start.checked_sub(u64::from(trailer.footer_bytes)).filter(|start| *start >= header_end);
+        let Some(footer_start) = footer_start else { return Ok((None, damage)) };
+        let mut content = vec![0; trailer.footer_bytes as usize];
+        file.read_at(footer_start, &mut content)?;
+        if part_checksum(id, footer_start, &content) != trailer.digest {
+            return Ok((None, damage));
+        }
+        let footer = Footer::decode(&content, footer_start)?;
+        let header = header.unwrap_or_else(|()| header_of(id, &footer));
+        let pages = Arc::new(PageCache::new(OWN_PAGES_BYTES));
+        Ok((Some(Self { file, header, footer, digest: trailer.digest, pages }), damage))
+    }
+
     /// The header of the file.
     #[must_use]
     pub fn header(&self) -> &SegmentHeader {
@@ -78,7 +134,7 @@ impl Segment {
                 offset: entry.offset,
                 bytes: entry.time_bytes,
                 encoding,
-                statistics: None,
+                statistics: Ok(None),
             });
         }
         let mut offset = entry.offset + u64::from(entry.time_bytes);
@@ -89,7 +145,7 @@ impl Segment {
                 reader.take(presence)?;
                 Ok(codec::values_encoding(reader.take_rest()))
             });
-            let statistics = self.statistics(place, column.metric).ok().flatten();
+            let statistics = self.statistics(place, column.metric);
             let metric = Some((column.metric, column.metric_type));
             blocks.push(BlockDescription { metric, offset, bytes: column.bytes, encoding, statistics });
             offset += u64::from(column.bytes);
@@ -168,4 +224,12 @@ impl Segment {
             damage.extend(self.read_part(offset, entry.log_bytes, crate::format::decode_logs).err());
         }
     }
+}
+
+/// What the header of a segment must have said.
+fn header_of(id: SegmentId, footer: &Footer) -> SegmentHeader {
+    let first = Timestamp::from_nanoseconds(footer.times.0);
+    let fits = |width| (footer.buckets.0..=footer.buckets.1).contains(&TimeBucket::containing(width, first).number);
+    let width = if fits(BucketWidth::Day) { BucketWidth::Day } else { BucketWidth::Month };
+    SegmentHeader { id, width, sequences: (Sequence::ZERO, Sequence::ZERO) }
 }

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a segment under its final name is whole and durable; what is read is what was written, or an error that
 //! names file and range, never fewer rows; opening reads header, trailer and footer only; pages of the directory, of
-//! statistics and of rollups are loaded on demand and can be dropped; a writer holds a few MiB whatever the segment's size.
+//! statistics and of rollups are loaded on demand, and a budget bounds those held; a writer holds a few MiB whatever the segment's size.
 
 mod cache;
 mod describe;
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use crate::model::{DeviceHandle, SegmentId};
 
 pub use crate::format::{BlockStatistics, RollupCell};
+pub use cache::PageCache;
 pub use describe::{BlockDescription, SliceDescription};
 pub use reader::Segment;
 pub use statistics::CompensatedSum;

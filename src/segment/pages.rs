@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Result;
 use crate::format::{
     BlockStatistics, DirectoryEntry, FooterMetric, PageReference, RollupCell, encode_directory, encode_rollups,
     encode_statistics,
@@ -124,45 +125,45 @@ impl PageBuilder {
     }
 
     /// Takes out the pages that are full.
-    pub(super) fn full_pages(&mut self) -> Vec<Page> {
+    pub(super) fn full_pages(&mut self) -> Result<Vec<Page>> {
         let all = self.held > HELD_MAX;
         self.take_pages(all)
     }
 
     /// Takes out all that is left.
-    pub(super) fn remaining_pages(&mut self) -> Vec<Page> {
-        let mut pages = self.take_pages(true);
-        pages.extend(self.take_directory());
-        pages
+    pub(super) fn remaining_pages(&mut self) -> Result<Vec<Page>> {
+        let mut pages = self.take_pages(true)?;
+        pages.extend(self.take_directory()?);
+        Ok(pages)
     }
 
-    fn take_pages(&mut self, all: bool) -> Vec<Page> {
+    fn take_pages(&mut self, all: bool) -> Result<Vec<Page>> {
         let mut taken = Vec::new();
         if self.directory_columns >= DIRECTORY_COLUMNS {
-            taken.extend(self.take_directory());
+            taken.extend(self.take_directory()?);
         }
         for (metric, pages) in &mut self.metrics {
             if all || pages.statistics.len() >= STATISTICS_BLOCKS {
                 self.held = self.held.saturating_sub(pages.statistics.len());
-                let content = encode_statistics(&std::mem::take(&mut pages.statistics));
+                let content = encode_statistics(&std::mem::take(&mut pages.statistics))?;
                 let reference = std::mem::take(&mut pages.statistics_span).reference();
                 taken.extend(reference.map(|reference| Page { kind: Kind::Statistics(*metric), reference, content }));
             }
             if all || pages.hours >= ROLLUP_HOURS {
                 self.held = self.held.saturating_sub(std::mem::take(&mut pages.hours));
-                let content = encode_rollups(&std::mem::take(&mut pages.rollups));
+                let content = encode_rollups(&std::mem::take(&mut pages.rollups))?;
                 let reference = std::mem::take(&mut pages.rollups_span).reference();
                 taken.extend(reference.map(|reference| Page { kind: Kind::Rollups(*metric), reference, content }));
             }
         }
-        taken
+        Ok(taken)
     }
 
-    fn take_directory(&mut self) -> Option<Page> {
+    fn take_directory(&mut self) -> Result<Option<Page>> {
         self.directory_columns = 0;
-        let content = encode_directory(&std::mem::take(&mut self.directory));
-        let reference = std::mem::take(&mut self.directory_span).reference()?;
-        Some(Page { kind: Kind::Directory, reference, content })
+        let content = encode_directory(&std::mem::take(&mut self.directory))?;
+        let reference = std::mem::take(&mut self.directory_span).reference();
+        Ok(reference.map(|reference| Page { kind: Kind::Directory, reference, content }))
     }
 
     /// Notes where a page was written.

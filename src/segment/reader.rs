@@ -8,9 +8,9 @@ use crate::bytes::Reader;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    BlockStatistics, DirectoryEntry, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell, SegmentEntry,
-    SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part, decode_directory, decode_logs, decode_rollups,
-    decode_statistics, part_checksum,
+    BlockStatistics, DirectoryEntry, FOOTER_BYTES_MAX, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell,
+    SegmentEntry, SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part, decode_directory, decode_logs,
+    decode_rollups, decode_statistics, part_checksum,
 };
 use crate::io::{FileSystem, ReadFile};
 use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, SegmentId, Sequence, StoredLog};
@@ -18,8 +18,8 @@ use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, S
 use super::cache::{CachedPage, PageCache};
 use super::{SliceInfo, file_name};
 
-/// The largest footer that is read: more pages than a segment of 2^32 slices has.
-const FOOTER_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of pages that a segment keeps which is opened for itself, without a store.
+pub(super) const OWN_PAGES_BYTES: usize = 8 << 20;
 
 /// An open segment. `Send + Sync`; blocks are read one by one where they lie.
 #[derive(Debug)]
@@ -27,28 +27,38 @@ pub struct Segment {
     pub(super) file: Arc<dyn ReadFile>,
     pub(super) header: SegmentHeader,
     pub(super) footer: Footer,
-    digest: u64,
-    cache: PageCache,
+    pub(super) digest: u64,
+    pub(super) pages: Arc<PageCache>,
 }
 
 impl Segment {
-    /// Opens the segment of a manifest's entry and checks that it is that one. Reads header, trailer and footer.
+    /// Opens the segment of a manifest's entry and checks that it is that one. Reads header, trailer and footer; keeps pages
+    /// in a cache that other segments of the same store share.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Corruption`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::Io`].
-    pub fn open(fs: &dyn FileSystem, folder: &Path, entry: &SegmentEntry) -> Result<Self> {
-        let segment = Self::open_unlisted(fs, &folder.join(file_name(entry.id)))?;
-        let is = (segment.id(), segment.header.width, segment.file.len(), segment.digest);
-        let written = segment.header.sequences;
+    pub fn open(fs: &dyn FileSystem, folder: &Path, entry: &SegmentEntry, pages: &Arc<PageCache>) -> Result<Self> {
+        let segment = Self::open_file(fs, &folder.join(file_name(entry.id)), Arc::clone(pages))?;
+        segment.check_entry(entry)?;
+        Ok(segment)
+    }
+
+    /// Whether it is the segment of a manifest's entry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn check_entry(&self, entry: &SegmentEntry) -> Result<()> {
+        let is = (self.id(), self.header.width, self.file.len(), self.digest);
+        let written = self.header.sequences;
         // A bulk load's number was not known when the file was begun: zeros, and the manifest says it.
         let fits = written == entry.sequences || written == (Sequence::ZERO, Sequence::ZERO);
         if is != (entry.id, entry.width, entry.bytes, entry.digest) || !fits {
             return Err(Error::new(ErrorKind::Corruption, "the file is not the segment that the manifest knows")
-                .at_path(segment.file.path())
-                .at_range(0..segment.file.len())
+                .at_path(self.file.path())
+                .at_range(0..self.file.len())
                 .advise("restore the file from a backup"));
         }
-        Ok(segment)
+        Ok(())
     }
 
     /// Opens a segment file by its path, whether or not a manifest knows it: for dumps.
@@ -56,6 +66,10 @@ impl Segment {
     /// # Errors
     /// As [`Segment::open`].
     pub fn open_unlisted(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
+        Self::open_file(fs, path, Arc::new(PageCache::new(OWN_PAGES_BYTES)))
+    }
+
+    fn open_file(fs: &dyn FileSystem, path: &Path, pages: Arc<PageCache>) -> Result<Self> {
         let file = fs.open(path)?;
         let length = file.len();
         let (header_end, trailer_start) = (HEADER_BYTES as u64, length.saturating_sub(TRAILER_BYTES as u64));
@@ -74,7 +88,7 @@ impl Segment {
         let footer_bytes = u64::from(trailer.footer_bytes);
         let footer_start = trailer_start.saturating_sub(footer_bytes);
         let at_footer = |error: Error| error.at_path(path).at_range(footer_start..trailer_start);
-        if footer_start < header_end || footer_bytes > FOOTER_BYTES_MAX {
+        if footer_start < header_end || footer_bytes > FOOTER_BYTES_MAX as u64 {
             return Err(at_footer(Error::new(ErrorKind::Corruption, "the footer does not fit the file")));
         }
         let mut content = vec![0; footer_bytes as usize];
@@ -83,7 +97,7 @@ impl Segment {
             return Err(at_footer(Error::new(ErrorKind::Corruption, "the checksum of the footer differs")));
         }
         let footer = Footer::decode(&content, footer_start).map_err(at_footer)?;
-        Ok(Self { file, header, footer, digest: trailer.digest, cache: PageCache::default() })
+        Ok(Self { file, header, footer, digest: trailer.digest, pages })
     }
 
     /// The segment's id.
@@ -142,6 +156,21 @@ impl Segment {
             }
         }
         Ok(buckets.into_iter().collect())
+    }
+
+    /// First and last instant of its rows, log records aside. Reads the whole directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn row_times(&self) -> Result<Option<(i64, i64)>> {
+        let mut span: Option<(i64, i64)> = None;
+        for reference in &self.footer.directory {
+            for entry in self.directory_page(reference)?.iter().filter(|entry| entry.rows > 0) {
+                let (first, last) = span.unwrap_or(entry.times);
+                span = Some((first.min(entry.times.0), last.max(entry.times.1)));
+            }
+        }
+        Ok(span)
     }
 
     fn devices_where(&self, wanted: impl Fn(&DirectoryEntry) -> bool) -> Result<Vec<DeviceHandle>> {
@@ -297,17 +326,6 @@ impl Segment {
         Ok(u64::from(page[place].time_bytes) + wanted.map(|column| u64::from(column.bytes)).sum::<u64>())
     }
 
-    /// Bytes of pages held in memory.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.cache.bytes()
-    }
-
-    /// Lets go of all pages; they are read again when they are needed.
-    pub fn drop_pages(&self) {
-        self.cache.clear();
-    }
-
     fn metric(&self, metric: MetricHandle) -> Option<&FooterMetric> {
         let metrics = &self.footer.metrics;
         metrics.binary_search_by_key(&metric, |metric| metric.metric).ok().map(|place| &metrics[place])
@@ -346,7 +364,7 @@ impl Segment {
     }
 
     pub(super) fn directory_page(&self, reference: &PageReference) -> Result<Arc<Vec<DirectoryEntry>>> {
-        let page = self.cache.get(reference.offset, || {
+        let page = self.pages.get(self.id(), reference.offset, || {
             let page = self.read_part(reference.offset, reference.bytes, decode_directory)?;
             self.check_directory(reference, &page)?;
             Ok(CachedPage::Directory(Arc::new(page)))
@@ -370,7 +388,7 @@ impl Segment {
     }
 
     pub(super) fn statistics_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, BlockStatistics)>>> {
-        let page = self.cache.get(reference.offset, || {
+        let page = self.pages.get(self.id(), reference.offset, || {
             let page = self.read_part(reference.offset, reference.bytes, decode_statistics)?;
             let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
             if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
@@ -385,7 +403,7 @@ impl Segment {
     }
 
     pub(super) fn rollup_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, Vec<RollupCell>)>>> {
-        let page = self.cache.get(reference.offset, || {
+        let page = self.pages.get(self.id(), reference.offset, || {
             let page = self.read_part(reference.offset, reference.bytes, decode_rollups)?;
             let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
             if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
@@ -421,6 +439,12 @@ impl Segment {
         checked_part(self.id(), offset, &part).and_then(decode).map_err(|error| {
             error.at_path(self.file.path()).at_range(offset..end).advise("restore the file from a backup")
         })
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.pages.forget(self.id());
     }
 }
 

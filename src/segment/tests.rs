@@ -20,6 +20,10 @@ fn writer(folder: &std::path::Path) -> SegmentWriter {
     SegmentWriter::create(Arc::new(RealFileSystem), folder, SegmentId(42), BucketWidth::Day, sequences).unwrap()
 }
 
+fn pages() -> Arc<PageCache> {
+    Arc::new(PageCache::new(1 << 20))
+}
+
 fn same_values(a: &Values, b: &Values) -> bool {
     match (a, b) {
         (Values::Float(a), Values::Float(b)) => a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits())),
@@ -106,7 +110,7 @@ proptest! {
         }
         let entry = writer.finish().unwrap();
         prop_assert_eq!(entry.rows, sorted.values().map(|rows| rows.len() as u64).sum::<u64>());
-        let segment = Segment::open(&RealFileSystem, folder.path(), &entry).unwrap();
+        let segment = Segment::open(&RealFileSystem, folder.path(), &entry, &pages()).unwrap();
         prop_assert!(segment.verify().is_empty());
         let mut devices: Vec<DeviceHandle> = sorted.keys().map(|(device, _)| DeviceHandle(*device)).collect();
         devices.dedup();
@@ -149,9 +153,8 @@ fn many_slices_fill_many_pages() {
         writer.write_slice(DeviceHandle(device * 3), DAY, &rows).unwrap();
     }
     let entry = writer.finish().unwrap();
-    let segment = Segment::open(&RealFileSystem, folder.path(), &entry).unwrap();
+    let segment = Segment::open(&RealFileSystem, folder.path(), &entry, &pages()).unwrap();
     assert!(segment.footer().directory.len() > 1 && segment.footer().metrics[0].statistics.len() > 1);
-    assert_eq!(segment.memory_bytes(), 0);
     assert_eq!(segment.devices().unwrap().len(), 3_000);
     for device in [0, 1_234 * 3, 2_999 * 3] {
         let slices = segment.slices(DeviceHandle(device)).unwrap();
@@ -159,8 +162,6 @@ fn many_slices_fill_many_pages() {
         assert_eq!(segment.statistics(slices[0].place, MetricHandle(2)).unwrap().unwrap().count, 20);
     }
     assert!(segment.slices(DeviceHandle(1)).unwrap().is_empty());
-    segment.drop_pages();
-    assert_eq!(segment.memory_bytes(), 0);
     assert!(segment.verify().is_empty());
 }
 
@@ -174,7 +175,7 @@ fn log_records_lie_beside_rows_or_alone() {
     writer.write_logs(DeviceHandle(2), DAY, &[log(2, start + 9, 2)]).unwrap();
     let entry = writer.finish().unwrap();
     assert_eq!((entry.rows, entry.logs, entry.times), (2, 3, (start, start + 9)));
-    let segment = Segment::open(&RealFileSystem, folder.path(), &entry).unwrap();
+    let segment = Segment::open(&RealFileSystem, folder.path(), &entry, &pages()).unwrap();
     assert_eq!(segment.log_devices().unwrap(), [DeviceHandle(1), DeviceHandle(2)]);
     assert_eq!(segment.devices().unwrap(), [DeviceHandle(1)]);
     assert_eq!(segment.read_logs(DeviceHandle(1)).unwrap(), [log(1, start, 0), log(1, start, 1)]);
@@ -217,7 +218,10 @@ impl ReadFile for MemoryFile {
 }
 
 impl FileSystem for MemoryFile {
-    fn create_folder(&self, _: &std::path::Path) -> Result<()> {
+    fn make_folder(&self, _: &std::path::Path) -> Result<()> {
+        unreachable!()
+    }
+    fn is_folder(&self, _: &std::path::Path) -> Result<bool> {
         unreachable!()
     }
     fn list(&self, _: &std::path::Path) -> Result<Vec<PathBuf>> {
@@ -235,10 +239,10 @@ impl FileSystem for MemoryFile {
     fn hold(&self, folder: &std::path::Path) -> Result<crate::io::FolderHold> {
         RealFileSystem.hold(folder)
     }
-    fn open_in_place(&self, _: &std::path::Path, _: u64) -> Result<Box<dyn InPlaceFile>> {
+    fn open_writable(&self, _: &std::path::Path) -> Result<Box<dyn InPlaceFile>> {
         unreachable!()
     }
-    fn publish(&self, _: &std::path::Path, _: &std::path::Path) -> Result<()> {
+    fn rename(&self, _: &std::path::Path, _: &std::path::Path) -> Result<()> {
         unreachable!()
     }
     fn remove(&self, _: &std::path::Path) -> Result<()> {
@@ -252,7 +256,7 @@ impl FileSystem for MemoryFile {
 /// All that a reader can get out of a segment, as text; or the first error.
 fn everything(bytes: &[u8], entry: &SegmentEntry) -> Result<String> {
     let file = MemoryFile(bytes.to_vec());
-    let segment = Segment::open(&file, std::path::Path::new(""), entry)?;
+    let segment = Segment::open(&file, std::path::Path::new(""), entry, &pages())?;
     let mut text = format!("{:?}", segment.metrics());
     for device in segment.devices()? {
         for slice in segment.slices(device)? {
@@ -304,7 +308,7 @@ fn make_golden() {
 #[test]
 fn the_golden_segment_reads_as_it_was_written() {
     let (bytes, entry) = golden();
-    let segment = Segment::open(&MemoryFile(bytes), std::path::Path::new(""), &entry).unwrap();
+    let segment = Segment::open(&MemoryFile(bytes), std::path::Path::new(""), &entry, &pages()).unwrap();
     for device in [3, 4] {
         let slice = segment.slices(DeviceHandle(device)).unwrap()[0].place;
         assert!(same_rows(&segment.read_slice(slice, None).unwrap(), &golden_rows(device)));
@@ -337,7 +341,7 @@ fn every_flipped_bit_and_every_cut_prefix_is_an_error_or_the_same() {
 fn a_block_of_another_place_or_segment_is_noticed() {
     let (bytes, entry) = golden();
     let truth = everything(&bytes, &entry).unwrap();
-    let segment = Segment::open(&MemoryFile(bytes.clone()), std::path::Path::new(""), &entry).unwrap();
+    let segment = Segment::open(&MemoryFile(bytes.clone()), std::path::Path::new(""), &entry, &pages()).unwrap();
     // The time blocks of both slices have one length: swapped, each is whole, and in the wrong place.
     let (page, _) = segment.entry(0).unwrap();
     let (a, b, length) = (page[0].offset as usize, page[1].offset as usize, page[0].time_bytes as usize);

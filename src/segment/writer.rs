@@ -82,7 +82,10 @@ impl SegmentWriter {
         self.last_time = rows.times.last().copied();
         let slice = self.footer.slices;
         let offset = self.file.position();
-        let time_bytes = self.write_block(|out| codec::encode_times(&rows.times, out))?;
+        let time_bytes = self.write_block(|out| {
+            codec::encode_times(&rows.times, out);
+            Ok(())
+        })?;
         let mut columns = Vec::with_capacity(rows.columns.len());
         for (metric, column) in rows.columns.iter().filter(|(_, column)| !column.values.is_empty()) {
             let bytes = self.write_block(|out| put_column(column, rows.len(), out))?;
@@ -191,7 +194,7 @@ impl SegmentWriter {
             .checked_add(1)
             .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "a segment holds at most 2^32 slices"))?;
         self.pages.add_slice(self.footer.slices - 1, entry);
-        for page in self.pages.full_pages() {
+        for page in self.pages.full_pages()? {
             self.write_page(page)?;
         }
         Ok(())
@@ -199,15 +202,18 @@ impl SegmentWriter {
 
     fn write_page(&mut self, page: super::pages::Page) -> Result<()> {
         let offset = self.file.position();
-        let bytes = self.write_block(|out| out.extend_from_slice(&page.content))?;
+        let bytes = self.write_block(|out| {
+            out.extend_from_slice(&page.content);
+            Ok(())
+        })?;
         self.pages.place(page, offset, bytes);
         Ok(())
     }
 
     /// Appends one part and its checksum; gives its length.
-    fn write_block(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<u32> {
+    fn write_block(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<u32> {
         self.buffer.clear();
-        encode(&mut self.buffer);
+        encode(&mut self.buffer)?;
         let checksum = part_checksum(self.header.id, self.file.position(), &self.buffer);
         self.buffer.extend_from_slice(&checksum.to_le_bytes());
         let length = u32::try_from(self.buffer.len())
@@ -225,12 +231,12 @@ impl SegmentWriter {
             return Err(Error::new(ErrorKind::InvalidInput, "a segment without slices"));
         }
         self.close_slice()?;
-        for page in self.pages.remaining_pages() {
+        for page in self.pages.remaining_pages()? {
             self.write_page(page)?;
         }
         let (directory, metrics) = std::mem::take(&mut self.pages).into_references();
         (self.footer.directory, self.footer.metrics) = (directory, metrics);
-        let content = self.footer.encode();
+        let content = self.footer.encode()?;
         let digest = part_checksum(self.header.id, self.file.position(), &content);
         let footer_bytes = u32::try_from(content.len())
             .map_err(|_| Error::new(ErrorKind::LimitExceeded, format!("a footer of {} bytes", content.len())))?;
@@ -256,10 +262,10 @@ impl SegmentWriter {
 }
 
 /// A column block: length of the presence, presence, values.
-fn put_column(column: &Column, rows: usize, out: &mut Vec<u8>) {
+fn put_column(column: &Column, rows: usize, out: &mut Vec<u8>) -> Result<()> {
     let mut presence = Vec::new();
     codec::encode_presence(&column.presence, rows, &mut presence);
     crate::bytes::put_varint(presence.len() as u64, out);
     out.extend_from_slice(&presence);
-    codec::encode_values(&column.values, out);
+    codec::encode_values(&column.values, out)
 }

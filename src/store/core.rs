@@ -17,6 +17,7 @@ use crate::index::AttributeIndex;
 use crate::io::{FileSystem, FolderHold};
 use crate::kv::Kv;
 use crate::model::{SegmentId, Sequence};
+use crate::segment::PageCache;
 use crate::time::Timestamp;
 
 use super::commit::PendingCommit;
@@ -101,6 +102,7 @@ pub(super) struct Core {
     pub(super) options: Options,
     pub(super) kv: Kv,
     pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) pages: Arc<PageCache>,
     pub(super) pool: rayon::ThreadPool,
     pub(super) read_only: bool,
     pub(super) sealing: Mutex<()>,
@@ -184,7 +186,7 @@ impl Core {
     }
 
     pub(super) fn segment_ref(&self, entry: SegmentEntry) -> Arc<SegmentRef> {
-        Arc::new(SegmentRef::new(&self.fs, self.segments_folder(), Arc::new(entry)))
+        Arc::new(SegmentRef::new(&self.fs, &self.pages, self.segments_folder(), Arc::new(entry)))
     }
 
     /// Whether writing is possible.

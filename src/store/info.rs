@@ -42,7 +42,7 @@ pub struct StoreInfo {
     pub samples: u64,
     /// Values.
     pub values: u64,
-    /// The first instant of a row or log record.
+    /// The first instant of a row.
     pub from: Option<Timestamp>,
     /// The last one.
     pub to: Option<Timestamp>,
@@ -91,10 +91,8 @@ impl Core {
             events += 1;
             Ok(true)
         })?;
-        let (samples, values) = count_rows(snapshot)?;
+        let held = count_rows(snapshot)?;
         let segments = snapshot.segments();
-        let chunk_times = snapshot.chunks().iter().filter_map(|chunk| chunk.times());
-        let times: Vec<(i64, i64)> = segments.iter().map(|segment| segment.entry.times).chain(chunk_times).collect();
         let mut logs: u64 =
             segments.iter().filter(|segment| segment.entry.excluded.is_empty()).map(|segment| segment.entry.logs).sum();
         let counted_apart = segments.iter().any(|segment| !segment.entry.excluded.is_empty());
@@ -113,38 +111,69 @@ impl Core {
             events,
             logs,
             segments: segments.len() as u64,
-            samples,
-            values,
-            from: times.iter().map(|(from, _)| Timestamp::from_nanoseconds(*from)).min(),
-            to: times.iter().map(|(_, to)| Timestamp::from_nanoseconds(*to)).max(),
+            samples: held.rows,
+            values: held.values,
+            from: held.span.map(|(from, _)| Timestamp::from_nanoseconds(from)),
+            to: held.span.map(|(_, to)| Timestamp::from_nanoseconds(to)),
             bytes_on_disk: files,
             columns: columns(snapshot)?,
         })
     }
 }
 
-/// Rows and values. Where one segment holds a device's stretch of time alone, its numbers are the answer; else the
-/// device is read.
-fn count_rows(snapshot: &Snapshot) -> Result<(u64, u64)> {
-    let alone = snapshot.chunks().is_empty() && snapshot.manifest().tombstones.is_empty() && {
-        let mut spans: Vec<(i64, i64)> = snapshot.segments().iter().map(|segment| segment.entry.times).collect();
-        spans.sort_unstable();
-        spans.windows(2).all(|pair| pair[0].1 < pair[1].0)
-            && snapshot.segments().iter().all(|segment| segment.entry.excluded.is_empty())
-    };
-    if alone {
-        let segments = snapshot.segments().iter().map(|segment| &segment.entry);
-        return Ok(segments.fold((0, 0), |(rows, values), entry| (rows + entry.rows, values + entry.values)));
+/// The rows that show: the same in every layout of the same commits.
+#[derive(Debug, Default)]
+struct Held {
+    rows: u64,
+    values: u64,
+    /// First and last instant.
+    span: Option<(i64, i64)>,
+}
+
+impl Held {
+    fn add(&mut self, rows: u64, values: u64, span: Option<(i64, i64)>) {
+        self.rows += rows;
+        self.values += values;
+        self.span = match (self.span, span) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
     }
-    let (mut rows, mut values) = (0, 0);
+}
+
+/// Whether each segment's own numbers are the answer: none overlaps another, nothing is unsealed or hidden, and no device has
+/// rows under two handles, which may meet at one instant.
+fn segments_stand_alone(snapshot: &Snapshot) -> bool {
+    let mut spans: Vec<(i64, i64)> = snapshot.segments().iter().map(|segment| segment.entry.times).collect();
+    spans.sort_unstable();
+    snapshot.chunks().is_empty()
+        && snapshot.manifest().tombstones.is_empty()
+        && spans.windows(2).all(|pair| pair[0].1 < pair[1].0)
+        && snapshot.segments().iter().all(|segment| segment.entry.excluded.is_empty())
+        && snapshot.catalog().devices().all(|device| device.handles.len() == 1)
+}
+
+/// Rows and values: from the numbers of the segments where they stand alone, else every device is read.
+fn count_rows(snapshot: &Snapshot) -> Result<Held> {
+    let mut held = Held::default();
+    if segments_stand_alone(snapshot) {
+        for segment in snapshot.segments() {
+            let entry = &segment.entry;
+            // An entry's times are those of log records too.
+            let span = if entry.logs == 0 { Some(entry.times) } else { segment.segment()?.row_times()? };
+            held.add(entry.rows, entry.values, span);
+        }
+        return Ok(held);
+    }
     for device in snapshot.catalog().devices() {
         for range in months(snapshot) {
-            let held = snapshot.rows(device.handle, range, None)?;
-            rows += held.len() as u64;
-            values += held.columns.iter().map(|(_, column)| column.values.len() as u64).sum::<u64>();
+            let rows = snapshot.rows(device.handle, range, None)?;
+            let values = rows.columns.iter().map(|(_, column)| column.values.len() as u64).sum();
+            let span = rows.times.first().copied().zip(rows.times.last().copied());
+            held.add(rows.len() as u64, values, span);
         }
     }
-    Ok((rows, values))
+    Ok(held)
 }
 
 /// The months that hold anything, so that one device is never read whole.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Mark, decode_record, encode_record};
+use crate::io::FileSystem;
 use crate::kv::{Family, Kv, KvBatch};
 use crate::model::{AttributeAssertion, DeviceHandle, EventKind, Labels, Sequence};
 
@@ -44,8 +45,8 @@ impl Layout {
     }
 
     /// Whether a store is, or began to be, here.
-    pub(super) fn exists(&self) -> bool {
-        self.database().join("CURRENT").exists()
+    pub(super) fn exists(&self, fs: &dyn FileSystem) -> Result<bool> {
+        fs.exists(&self.database().join("CURRENT"))
     }
 }
 
@@ -69,19 +70,21 @@ impl Meta {
             .at_path(root)
             .advise("open it with a newer fleetlog"));
         }
-        let sealed: (u64, u64) = match kv.get(Family::Meta, SEALED_KEY)? {
-            Some(record) => decode_record("how far the log is sealed", &record)?,
-            None => {
-                return Err(
-                    Error::new(ErrorKind::Corruption, "the store does not say how far it is sealed").at_path(root)
-                );
-            }
-        };
+        let sealed = Self::load_sealed(kv, root)?;
         let next_segment = match kv.get(Family::Meta, NEXT_SEGMENT_KEY)? {
             Some(record) => decode_record("the counter of segments", &record)?,
             None => return Err(Error::new(ErrorKind::Corruption, "the counter of segments is missing").at_path(root)),
         };
-        Ok(Some(Self { sealed: Mark { sequence: Sequence(sealed.0), hash: sealed.1 }, next_segment }))
+        Ok(Some(Self { sealed, next_segment }))
+    }
+
+    /// Reads how far the log is sealed, and nothing else.
+    pub(super) fn load_sealed(kv: &Kv, root: &Path) -> Result<Mark> {
+        let record = kv.get(Family::Meta, SEALED_KEY)?.ok_or_else(|| {
+            Error::new(ErrorKind::Corruption, "the store does not say how far it is sealed").at_path(root)
+        })?;
+        let (sequence, hash) = decode_record("how far the log is sealed", &record)?;
+        Ok(Mark { sequence: Sequence(sequence), hash })
     }
 
     /// What makes an empty store.

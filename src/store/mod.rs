@@ -18,6 +18,7 @@ mod layout;
 mod merge_plan;
 mod open;
 mod options;
+mod parts;
 mod progress;
 mod rejections;
 mod seal;
@@ -37,6 +38,7 @@ use crate::model::{Sequence, WriteBatch};
 pub use bulk_load::{BulkLoad, Loaded};
 pub use info::{ColumnInfo, StoreInfo, WrittenBytes};
 pub use options::{Durability, Options};
+pub use parts::StoreParts;
 pub use progress::Progress;
 pub use rejections::{KeptRejection, REJECTIONS_MAX};
 pub use segment_ref::SegmentRef;
@@ -83,10 +85,12 @@ impl Store {
         Ok(Self(Arc::new(Handle { core, background: Mutex::new(background) })))
     }
 
-    /// Opens for reading beside a writer, or where there is none; shows the state as of now, and writes nothing in the store.
+    /// Opens for reading beside a writer, or where there is none; shows the state as of now, and writes nothing in the store
+    /// (see [`Options::scratch_folder`]). It holds the file of every segment open, since a writer may remove each at any time.
     ///
     /// # Errors
-    /// As [`Store::open`], but never [`crate::ErrorKind::StoreHeld`].
+    /// As [`Store::open`], but never [`crate::ErrorKind::StoreHeld`]; [`crate::ErrorKind::LimitExceeded`] where the process may not open so
+    /// many files.
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let core = Arc::new(open::open_reader(path.as_ref(), options)?);
         Ok(Self(Arc::new(Handle { core, background: Mutex::new(Vec::new()) })))
@@ -241,4 +245,10 @@ mod tests;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]
+mod tests_info;
+#[cfg(test)]
 mod tests_order;
+#[cfg(test)]
+mod tests_pages;
+#[cfg(test)]
+mod tests_power;

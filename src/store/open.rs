@@ -17,7 +17,7 @@ use crate::index::AttributeIndex;
 use crate::io::{FileSystem, FolderHold};
 use crate::kv::{Family, Kv, KvBatch, KvOptions};
 use crate::model::{SegmentId, Sequence};
-use crate::segment::{file_name, id_of_file, temporary_name};
+use crate::segment::{PageCache, file_name, id_of_file, temporary_name};
 
 use super::core::{Core, Counters, Lag, Queue, State, lock};
 use super::layout::{AttributeRecord, Layout, Meta, log_key};
@@ -34,6 +34,7 @@ const READER_LOG_TRIES: usize = 10;
 pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
     let fs = Arc::clone(&options.file_system);
+    let pages = Arc::new(PageCache::new(options.pages_bytes()));
     let create = prepare_folder(&layout, fs.as_ref(), options.create)?;
     let hold = fs.hold(path)?;
     let kv = Kv::open(&layout.database(), create, &kv_options(&options)).map_err(|error| named(error, path))?;
@@ -44,13 +45,13 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let mark = read_mark(&layout, fs.as_ref())?;
     let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
     check_segments(&layout, fs.as_ref(), &manifest)?;
-    let segments = segment_refs(&layout, &fs, &manifest);
+    let segments = segment_refs(&layout, &fs, &pages, &manifest);
     let (state, end) = recover(&layout, &kv, meta, manifest, segments, (mark, options.wait_bytes()))?;
     finish_intents(&layout, fs.as_ref(), &kv, &state.manifest, &intents, meta.next_segment)?;
     let watermark = Watermark::open(fs.open_in_place(&layout.watermark(), WATERMARK_BYTES)?)
         .map_err(|error| error.at_path(layout.watermark()))?;
     let lag = Lag { watermark, durable: end, batches: u32::from(end != mark.unwrap_or_default()), unflushed: false };
-    let core = build(layout, options, kv, fs, state, Some((lag, hold)))?;
+    let core = build(layout, options, kv, (fs, pages), state, Some((lag, hold)))?;
     seal_what_has_no_room(&core, end)?;
     Ok(core)
 }
@@ -60,30 +61,37 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
 pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let layout = Layout::new(path);
     let fs = Arc::clone(&options.file_system);
-    if !layout.exists() {
+    let pages = Arc::new(PageCache::new(options.pages_bytes()));
+    if !layout.exists(fs.as_ref())? {
         return Err(not_a_store(path));
     }
-    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options)).map_err(|error| named(error, path))?;
+    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options), options.scratch_folder.as_deref())
+        .map_err(|error| named(error, path))?;
     let mut tries = 0;
     loop {
         tries += 1;
-        match read_moment(&layout, &kv, &fs, &options) {
+        match read_moment(&layout, &kv, (&fs, &pages), &options) {
             // The writer took segments away, or a part of the log, while the moment was read: the next try sees it whole.
             Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => {}
             Err(error) if error.kind() == ErrorKind::DataLoss && tries < READER_LOG_TRIES => {}
             Err(error) => return Err(error),
-            Ok(state) => return build(layout, options, kv, fs, state, None),
+            Ok(state) => return build(layout, options, kv, (fs, pages), state, None),
         }
     }
 }
 
-fn read_moment(layout: &Layout, kv: &Kv, fs: &Arc<dyn FileSystem>, options: &Options) -> Result<State> {
+fn read_moment(
+    layout: &Layout,
+    kv: &Kv,
+    (fs, pages): (&Arc<dyn FileSystem>, &Arc<PageCache>),
+    options: &Options,
+) -> Result<State> {
     // The mark first: the log that is read after it may have gone on since, never back.
     let mark = read_mark(layout, fs.as_ref())?;
     kv.catch_up()?;
     let meta = Meta::load(kv, &layout.root)?.ok_or_else(|| not_a_store(&layout.root))?;
     let (manifest, _) = load_manifest(kv, meta.sealed.sequence)?;
-    let segments = segment_refs(layout, fs, &manifest);
+    let segments = segment_refs(layout, fs, pages, &manifest);
     segments.iter().try_for_each(|segment| segment.segment().map(|_| ()))?;
     let (state, end) = recover(layout, kv, meta, manifest, segments, (mark, options.memory_bytes / 8 * 5))?;
     if end.sequence > state.sequence {
@@ -97,12 +105,17 @@ fn read_moment(layout: &Layout, kv: &Kv, fs: &Arc<dyn FileSystem>, options: &Opt
     Ok(state)
 }
 
-fn segment_refs(layout: &Layout, fs: &Arc<dyn FileSystem>, manifest: &Manifest) -> Vec<Arc<SegmentRef>> {
+fn segment_refs(
+    layout: &Layout,
+    fs: &Arc<dyn FileSystem>,
+    pages: &Arc<PageCache>,
+    manifest: &Manifest,
+) -> Vec<Arc<SegmentRef>> {
     let entries = manifest.segments.iter();
-    entries.map(|entry| Arc::new(SegmentRef::new(fs, layout.segments(), Arc::clone(entry)))).collect()
+    entries.map(|entry| Arc::new(SegmentRef::new(fs, pages, layout.segments(), Arc::clone(entry)))).collect()
 }
 
-fn kv_options(options: &Options) -> KvOptions {
+pub(super) fn kv_options(options: &Options) -> KvOptions {
     KvOptions { memory_bytes: options.kv_bytes(), threads: if options.threads == 1 { 1 } else { 2 } }
 }
 
@@ -124,7 +137,7 @@ fn missing(path: &Path, have: Sequence, want: Sequence) -> Error {
 
 /// Makes the folder where it may be made; says whether the key-value store is to be created.
 fn prepare_folder(layout: &Layout, fs: &dyn FileSystem, create: bool) -> Result<bool> {
-    if layout.exists() {
+    if layout.exists(fs)? {
         fs.create_folder(&layout.segments())?;
         return Ok(false);
     }
@@ -162,13 +175,16 @@ fn init(kv: &Kv, path: &Path, create: bool) -> Result<Meta> {
     Ok(meta)
 }
 
-/// The mark of the watermark file; `None` where there is no file.
-fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Option<Mark>> {
+/// The mark of the watermark file; `None` where there is no whole one: its making may have been cut short.
+pub(super) fn read_mark(layout: &Layout, fs: &dyn FileSystem) -> Result<Option<Mark>> {
     if !fs.exists(&layout.watermark())? {
         return Ok(None);
     }
     let file = fs.open(&layout.watermark())?;
-    let mut bytes = vec![0; file.len().min(WATERMARK_BYTES) as usize];
+    if file.len() < WATERMARK_BYTES {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; WATERMARK_BYTES as usize];
     file.read_at(0, &mut bytes)?;
     let newest = decode_watermark(&bytes).map_err(|error| error.at_path(layout.watermark()))?;
     Ok(Some(newest.map(|(_, mark)| mark).unwrap_or_default()))
@@ -302,7 +318,7 @@ fn recover(
         None if end.sequence > Sequence::ZERO => {
             return Err(Error::new(
                 ErrorKind::DataLoss,
-                "the watermark is missing: whether the log is whole is unknown",
+                "the watermark is missing or cut: whether the log is whole is unknown",
             )
             .at_path(layout.watermark())
             .advise("restore the file, or the store, from a backup"));
@@ -382,7 +398,7 @@ fn build(
     layout: Layout,
     options: Options,
     kv: Kv,
-    fs: Arc<dyn FileSystem>,
+    (fs, pages): (Arc<dyn FileSystem>, Arc<PageCache>),
     state: State,
     writer: Option<(Lag, FolderHold)>,
 ) -> Result<Core> {
@@ -398,6 +414,7 @@ fn build(
         options,
         kv,
         fs,
+        pages,
         pool,
         read_only: lag.is_none(),
         sealing: Mutex::new(()),

@@ -1,5 +1,6 @@
 //! How a store is run.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::io::{FileSystem, RealFileSystem};
@@ -15,11 +16,11 @@ pub enum Durability {
     Buffered,
 }
 
-/// How a store is run. Nothing else steers it: no environment variable, no global state.
+/// How a store is run. Nothing else steers it: no global state.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed;
-    /// writers wait when they pass half.
+    /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed
+    /// (writers wait when they pass half), an eighth for the pages of segments that were read last.
     pub memory_bytes: usize,
     /// Threads for queries and for sorting; 0 stands for all cores. A writer has three more that mostly wait (seal, compaction,
     /// watermark), and RocksDB one or two.
@@ -31,6 +32,9 @@ pub struct Options {
     pub durability: Durability,
     /// The file system of segments and watermark; tests of hosts may put a double here.
     pub file_system: Arc<dyn FileSystem>,
+    /// Where a reader makes the folder that RocksDB wants for itself beside a writer; it goes when the reader does. `None` stands for the
+    /// system's temporary folder, which is the one thing here that an environment variable (`TMPDIR`) may move.
+    pub scratch_folder: Option<PathBuf>,
     /// Where the present comes from.
     pub clock: SharedClock,
     /// Readings, events and log records outside are refused.
@@ -51,6 +55,7 @@ impl Default for Options {
             seal_age_ns: HOUR_NS,
             durability: Durability::Synced,
             file_system: Arc::new(RealFileSystem),
+            scratch_folder: None,
             clock: Arc::new(SystemClock),
             accepted_times: TimeRange::ALL,
             create: true,
@@ -74,6 +79,11 @@ impl Options {
     /// Chunks that only snapshots hold may be as large as this.
     pub(super) fn pinned_bytes(&self) -> usize {
         (self.memory_bytes / 2).max(2 << 20)
+    }
+
+    /// Pages of segments that are kept in memory.
+    pub(super) fn pages_bytes(&self) -> usize {
+        self.memory_bytes / 8
     }
 
     /// Memory of the key-value store.

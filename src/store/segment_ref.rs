@@ -8,12 +8,13 @@ use crate::error::Result;
 use crate::format::SegmentEntry;
 use crate::io::FileSystem;
 use crate::model::SegmentId;
-use crate::segment::{Segment, file_name};
+use crate::segment::{PageCache, Segment, file_name};
 
 /// One file, shared by all entries that it has had in the manifest.
 #[derive(Debug)]
 struct SegmentFile {
     fs: Arc<dyn FileSystem>,
+    pages: Arc<PageCache>,
     folder: PathBuf,
     id: SegmentId,
     open: OnceLock<Arc<Segment>>,
@@ -30,9 +31,16 @@ pub struct SegmentRef {
 }
 
 impl SegmentRef {
-    pub(super) fn new(fs: &Arc<dyn FileSystem>, folder: PathBuf, entry: Arc<SegmentEntry>) -> Self {
+    /// `pages` is the cache that all segments of the store share.
+    pub(super) fn new(
+        fs: &Arc<dyn FileSystem>,
+        pages: &Arc<PageCache>,
+        folder: PathBuf,
+        entry: Arc<SegmentEntry>,
+    ) -> Self {
         let file = SegmentFile {
             fs: Arc::clone(fs),
+            pages: Arc::clone(pages),
             folder,
             id: entry.id,
             open: OnceLock::new(),
@@ -54,7 +62,7 @@ impl SegmentRef {
         if let Some(segment) = self.file.open.get() {
             return Ok(Arc::clone(segment));
         }
-        let segment = Arc::new(Segment::open(self.file.fs.as_ref(), &self.file.folder, &self.entry)?);
+        let segment = Arc::new(Segment::open(self.file.fs.as_ref(), &self.file.folder, &self.entry, &self.file.pages)?);
         Ok(Arc::clone(self.file.open.get_or_init(|| segment)))
     }
 

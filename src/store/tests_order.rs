@@ -67,8 +67,11 @@ impl std::fmt::Debug for HookFileSystem {
 }
 
 impl FileSystem for HookFileSystem {
-    fn create_folder(&self, path: &Path) -> Result<()> {
-        RealFileSystem.create_folder(path)
+    fn make_folder(&self, path: &Path) -> Result<()> {
+        RealFileSystem.make_folder(path)
+    }
+    fn is_folder(&self, path: &Path) -> Result<bool> {
+        RealFileSystem.is_folder(path)
     }
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         RealFileSystem.list(folder)
@@ -85,11 +88,11 @@ impl FileSystem for HookFileSystem {
         }
         RealFileSystem.create(path)
     }
-    fn open_in_place(&self, path: &Path, length: u64) -> Result<Box<dyn InPlaceFile>> {
-        RealFileSystem.open_in_place(path, length)
+    fn open_writable(&self, path: &Path) -> Result<Box<dyn InPlaceFile>> {
+        RealFileSystem.open_writable(path)
     }
-    fn publish(&self, temporary: &Path, path: &Path) -> Result<()> {
-        RealFileSystem.publish(temporary, path)
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        RealFileSystem.rename(from, to)
     }
     fn remove(&self, path: &Path) -> Result<()> {
         RealFileSystem.remove(path)

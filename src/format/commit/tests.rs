@@ -139,3 +139,25 @@ fn ten_thousand_readings_of_a_fleet_take_about_a_hundred_kilobytes() {
     let (bytes, _) = encode_commit(&commit).unwrap();
     assert!(bytes.len() < 130_000, "{} bytes", bytes.len());
 }
+
+proptest! {
+    /// Whatever the columns are, what is encoded is read again, and the rest is refused before it is written.
+    #[test]
+    fn whatever_encodes_decodes(
+        columns in prop::collection::vec((prop::collection::vec(0_u32..6, 0..5), 0_usize..5), 0..3), rows in 0_usize..6, devices in 0_usize..6
+    ) {
+        let column = |(place, (rows, count)): (usize, (Vec<u32>, usize))| {
+            (MetricHandle(place as u32), BatchColumn { rows, values: Values::Integer(vec![3; count]) })
+        };
+        let commit = Commit {
+            devices: vec![DeviceHandle(1); devices],
+            times: (0..rows as i64).collect(),
+            columns: columns.into_iter().enumerate().map(column).collect(),
+            ..tiny()
+        };
+        match encode_commit(&commit) {
+            Ok((bytes, _)) => prop_assert!(same(&decode_commit(&bytes).unwrap().0, &commit)),
+            Err(error) => prop_assert_eq!(error.kind(), ErrorKind::InvalidInput),
+        }
+    }
+}
