@@ -158,3 +158,30 @@ fn the_golden_store_of_version_1_opens() {
     store.compact(true, None).unwrap();
     compare(&store.snapshot().unwrap(), &expected);
 }
+
+/// What a dump shows of a store, and how much damage it met.
+fn dumped(path: &Path) -> (String, u64) {
+    let mut text = Vec::new();
+    let request = fleetlog::dump::DumpRequest::default();
+    let damage = fleetlog::dump::dump(path, &request, Options::default(), &mut text).unwrap();
+    (String::from_utf8(text).unwrap(), damage)
+}
+
+#[test]
+fn a_dump_reads_the_golden_store_and_goes_on_past_a_cut_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    copy(&golden(), &path);
+    let (whole, damage) = dumped(&path);
+    assert!(damage == 0 && whole.contains("unsealed commits    3"), "{whole}");
+    // All of RocksDB's content is in its log: what the cut takes is named, and the segments are there.
+    let log = path.join("rocksdb/000004.log");
+    let bytes = std::fs::read(&log).unwrap();
+    for length in [0, bytes.len() / 2, bytes.len() - 100] {
+        std::fs::write(&log, &bytes[..length]).unwrap();
+        let (shown, damage) = dumped(&path);
+        assert!(damage > 0 && shown.contains("DAMAGE: "), "{length} bytes: {shown}");
+        let segments = |text: &str| text.lines().filter(|line| line.contains("  slices ")).count();
+        assert_eq!(segments(&shown), segments(&whole), "{length} bytes: {shown}");
+    }
+}

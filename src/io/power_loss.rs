@@ -334,7 +334,7 @@ mod tests {
         writer.sync().unwrap();
         writer.append(b" second").unwrap();
         assert_eq!(left(&disk, folder.path()), [file("a.tmp", b"first")]);
-        assert_eq!(left_with(&disk, folder.path(), Kept::HalfOfBytes), [file("a.tmp", b"first sec")]);
+        assert_eq!(left_with(&disk, folder.path(), Kept::HalfOfBytes), [file("a.tmp", b"first se")]);
         writer.sync().unwrap();
         disk.rename(&temporary, &path).unwrap();
         assert_eq!(left(&disk, folder.path()), [file("a.tmp", b"first second")]);
