@@ -102,8 +102,8 @@ fn all_that_was_acknowledged_is_there_after_a_power_loss() {
 fn without_syncs_of_segments_rows_are_lost_and_it_is_noticed() {
     for deaf in [Deaf::ToFiles, Deaf::ToFolders] {
         for (step, found, expected) in work(deaf, true, Kept::Nothing) {
-            // Before the first seal all rows are in RocksDB's log, which has syncs of its own.
-            assert_eq!(found.is_ok_and(|found| found == expected), step == "write", "{deaf:?}, after {step}");
+            // Before the first seal all rows are in RocksDB's log, which has syncs of its own; but the watermark is lost.
+            assert!(found.is_err(), "{deaf:?}, after {step}: {found:?}, of {expected:?}");
         }
     }
 }
