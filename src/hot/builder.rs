@@ -64,12 +64,6 @@ impl ChunkBuilder {
         self.flat.times.is_empty() && self.flat.logs.is_empty()
     }
 
-    /// Whether so many more rows still fit into 32 bits.
-    #[must_use]
-    pub fn has_room(&self, rows: usize) -> bool {
-        self.flat.times.len() + rows <= ROWS_MAX
-    }
-
     /// Bytes held, about.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
