@@ -12,7 +12,7 @@ use super::aggregate::Aggregate;
 use super::cohort::GroupKey;
 use super::partial::Partial;
 use super::query::Fill;
-use super::run::Prepared;
+use super::prepared::Prepared;
 
 /// One group and window, finished: its row, group and window first.
 struct Finished {
@@ -93,14 +93,14 @@ impl<'a> Answer<'a> {
     }
 }
 
-fn columns(prepared: &Prepared<'_>) -> Vec<TableColumn> {
+pub(super) fn columns(prepared: &Prepared<'_>) -> Vec<TableColumn> {
     let query = prepared.query;
     let mut columns: Vec<TableColumn> =
         query.by.iter().map(|name| TableColumn { name: name.clone(), unit: None }).collect();
     if query.every.is_some() {
         columns.push(TableColumn { name: "window".to_owned(), unit: None });
     }
-    for (place, metric) in query.metrics.iter().enumerate() {
+    for (place, metric) in prepared.expressions.iter().enumerate() {
         for aggregate in &query.aggregates {
             let unit = if keeps_unit(*aggregate) { prepared.unit(place) } else { None };
             columns.push(TableColumn { name: format!("{}_{aggregate}", metric.text()), unit });

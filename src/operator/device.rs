@@ -1,5 +1,7 @@
 //! One device on one page.
 
+use std::collections::BTreeMap;
+
 use crate::error::Result;
 use crate::model::{Cell, Table};
 use crate::scan::ScanCounters;
@@ -16,6 +18,50 @@ use super::samples::device;
 const STAGE: &str = "stage";
 /// A gap is longer than so many of the device's usual intervals.
 const GAP_INTERVALS: f64 = 5.0;
+
+/// The most distinct intervals that are counted each by itself.
+const INTERVALS_MAX: usize = 65_536;
+
+/// Intervals between samples: most devices have few different ones, and those are counted exactly.
+#[derive(Default)]
+struct Intervals {
+    exact: BTreeMap<i128, u64>,
+    /// What came after [`INTERVALS_MAX`] different ones; then the median is within the error of the sketch.
+    many: Option<Distribution>,
+}
+
+impl Intervals {
+    fn add(&mut self, interval_ns: i128) {
+        if let Some(many) = &mut self.many {
+            many.extend(std::iter::once(interval_ns as f64));
+            return;
+        }
+        *self.exact.entry(interval_ns).or_default() += 1;
+        if self.exact.len() > INTERVALS_MAX {
+            let mut many = Distribution::default();
+            for (interval_ns, count) in std::mem::take(&mut self.exact) {
+                many.extend(std::iter::repeat_n(interval_ns as f64, count as usize));
+            }
+            self.many = Some(many);
+        }
+    }
+
+    fn median(&mut self) -> Option<f64> {
+        if let Some(many) = &mut self.many {
+            return many.percentile(50.0);
+        }
+        let count: u64 = self.exact.values().sum();
+        let at = |rank: u64| {
+            let mut before = 0;
+            let found = self.exact.iter().find(|(_, count)| {
+                before += **count;
+                rank < before
+            });
+            found.map_or(0, |(interval_ns, _)| *interval_ns)
+        };
+        (count > 0).then(|| (at((count - 1) / 2) + at(count / 2)) as f64 / 2.0)
+    }
+}
 
 /// What a store knows of one device, part by part.
 #[derive(Debug, Clone)]
@@ -43,18 +89,18 @@ impl Store {
         let entry = device(snapshot, id)?;
         let counters = ScanCounters::default();
         let scan = all_metrics(snapshot, TimeRange::ALL, &counters)?;
-        let mut intervals = Distribution::default();
+        let mut intervals = Intervals::default();
         let (mut first, mut last, mut samples) = (None, None, 0_i64);
         visit_times(&scan, entry, &mut |times| {
             for time in times {
                 first.get_or_insert(*time);
                 if let Some(before) = last.replace(*time) {
-                    intervals.extend(std::iter::once((i128::from(*time) - i128::from(before)) as f64));
+                    intervals.add(i128::from(*time) - i128::from(before));
                 }
             }
             samples += times.len() as i64;
         })?;
-        let interval_ns = intervals.quantile(0.5);
+        let interval_ns = intervals.median();
         let mut gaps = Table::new(columns());
         if let Some(interval_ns) = interval_ns {
             progress.map_or(Ok(()), Progress::check)?;

@@ -14,7 +14,7 @@ use super::cohort;
 use super::explain::Explain;
 use super::fleet::by_device;
 use super::query::AttributeFilter;
-use super::run::metric;
+use super::prepared::metric;
 
 /// Which last values: of the whole fleet and every metric, until it is narrowed.
 #[derive(Debug, Clone)]

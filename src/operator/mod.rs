@@ -7,6 +7,7 @@
 mod aggregate;
 mod answer;
 mod cohort;
+mod column;
 mod device;
 mod distribution;
 mod events;
@@ -19,6 +20,7 @@ mod mann_kendall;
 mod outliers;
 mod partial;
 mod passes;
+mod prepared;
 mod query;
 mod run;
 mod samples;
@@ -83,7 +85,7 @@ fn query_snapshot(
 ) -> Result<(Table, Explain)> {
     let started = Instant::now();
     let counters = ScanCounters::default();
-    let prepared = run::Prepared::new(snapshot, query)?;
+    let prepared = prepared::Prepared::new(snapshot, query)?;
     let planned = Instant::now();
     let memory_bytes = store.options().memory_bytes;
     let execution = passes::Execution {

@@ -16,7 +16,8 @@ use super::explain::Explain;
 use super::fleet::by_device;
 use super::partial::Partial;
 use super::query::AttributeFilter;
-use super::run::{Samples, metric};
+use super::column::Samples;
+use super::prepared::metric;
 
 /// Which samples count as outliers.
 #[derive(Debug, Clone)]

@@ -12,7 +12,8 @@ use crate::time::{TimeRange, Timestamp};
 
 use super::explain::Explain;
 use super::latest::cell;
-use super::run::{metric, number};
+use super::column::number;
+use super::prepared::metric;
 
 /// Rows of one batch of an answer.
 const BATCH_ROWS: usize = 8_192;

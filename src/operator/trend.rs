@@ -15,7 +15,7 @@ use super::explain::Explain;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
 use super::query::{AttributeFilter, Query, ValueFilter};
-use super::{Expression, passes, run};
+use super::{Expression, passes, prepared};
 
 /// A trend: how the mean of a metric moves from window to window, by group.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Store {
         let every = query.every.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a trend needs windows"))?;
         let started = std::time::Instant::now();
         let counters = ScanCounters::default();
-        let prepared = run::Prepared::new(snapshot, query)?;
+        let prepared = prepared::Prepared::new(snapshot, query)?;
         let planned = std::time::Instant::now();
         let memory_bytes = self.options().memory_bytes;
         let execution = passes::Execution {
