@@ -90,6 +90,11 @@ impl Store {
         let counters = ScanCounters::default();
         let scan = all_metrics(snapshot, TimeRange::ALL, &counters)?;
         let mut intervals = Intervals::default();
+        progress.inspect(|progress| progress.set_total(4));
+        let step = || {
+            progress.inspect(|progress| progress.advance(1));
+            progress.map_or(Ok(()), Progress::check)
+        };
         let (mut first, mut last, mut samples) = (None, None, 0_i64);
         visit_times(&scan, entry, &mut |times| {
             for time in times {
@@ -99,16 +104,21 @@ impl Store {
                 }
             }
             samples += times.len() as i64;
+            progress.map_or(Ok(()), Progress::check)
         })?;
+        step()?;
         let interval_ns = intervals.median();
         let mut gaps = Table::new(columns());
         if let Some(interval_ns) = interval_ns {
-            progress.map_or(Ok(()), Progress::check)?;
             let mut found = Gaps::default();
             let longer_than_ns = (interval_ns * GAP_INTERVALS) as i64;
-            visit_times(&scan, entry, &mut |times| found.add(times, longer_than_ns))?;
+            visit_times(&scan, entry, &mut |times| {
+                found.add(times, longer_than_ns);
+                progress.map_or(Ok(()), Progress::check)
+            })?;
             gaps.push(found.row(entry.id.to_string()))?;
         }
+        step()?;
         let mut logs = Table::with_names(&["severity", "count"]);
         let records = snapshot.logs(entry.handle)?;
         for severity in crate::model::Severity::ALL {
@@ -120,8 +130,9 @@ impl Store {
         let (latest, _) = self.latest(
             snapshot,
             &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())),
-            progress,
+            None,
         )?;
+        step()?;
         let mut summary = Table::with_names(&["what", "value"]);
         let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.to_owned()), value]);
         let time = |time: Option<i64>| time.map_or(Cell::Null, |time| Cell::Time(Timestamp::from_nanoseconds(time)));
@@ -138,10 +149,12 @@ impl Store {
         say("last_sample", time(last))?;
         say("usual_interval_s", interval_ns.map_or(Cell::Null, |interval| Cell::Float(interval / SECOND_NS as f64)))?;
         say("log_records", Cell::Integer(records.len() as i64))?;
+        let events = events(snapshot, entry.id.as_str())?;
+        step()?;
         Ok(DevicePage {
             summary,
             attributes: attribute_history(snapshot, id)?,
-            events: events(snapshot, entry.id.as_str())?,
+            events,
             latest,
             gaps,
             logs,
@@ -163,6 +176,28 @@ pub fn attribute_history(snapshot: &Snapshot, id: &str) -> Result<Table> {
             let (from, to) = (end(span.range.from, Timestamp::MIN), end(span.range.to, Timestamp::MAX));
             table.push(vec![Cell::Text(name.to_string()), Cell::Text(value.to_text()), from, to])?;
         }
+    }
+    Ok(table)
+}
+
+/// What was ever said of a device's attributes, in the order of the commits, so that a corrected past stays visible: `attribute`,
+/// `value` (empty where it was said that there was none), `from`, `to` (an open end is empty), `commit`, `recorded_at`.
+///
+/// # Errors
+/// [`crate::ErrorKind::NotFound`] for an unknown device.
+pub fn attribute_statements(snapshot: &Snapshot, id: &str) -> Result<Table> {
+    let entry = device(snapshot, id)?;
+    let mut table = Table::with_names(&["attribute", "value", "from", "to", "commit", "recorded_at"]);
+    let end = |at: Timestamp, open: Timestamp| if at == open { Cell::Null } else { Cell::Time(at) };
+    for said in snapshot.attributes().assertions(entry.handle) {
+        table.push(vec![
+            Cell::Text(said.attribute.to_string()),
+            said.value.map_or(Cell::Null, |value| Cell::Text(value.to_text())),
+            end(said.range.from, Timestamp::MIN),
+            end(said.range.to, Timestamp::MAX),
+            Cell::Integer(said.sequence.0 as i64),
+            Cell::Time(said.recorded_at),
+        ])?;
     }
     Ok(table)
 }

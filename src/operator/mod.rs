@@ -13,6 +13,7 @@ mod distribution;
 mod events;
 mod explain;
 mod expression;
+mod filling;
 mod fleet;
 mod gaps;
 mod latest;
@@ -38,8 +39,8 @@ use crate::store::{Progress, Snapshot, Store};
 
 pub use crate::time::Window;
 pub use aggregate::Aggregate;
-pub use cohort::cohort_ids;
-pub use device::{DevicePage, attribute_history};
+pub use cohort::cohort_stretches;
+pub use device::{DevicePage, attribute_history, attribute_statements};
 pub use distribution::{EXACT_MAX, RELATIVE_ERROR};
 pub use events::EventsRequest;
 pub use explain::Explain;
@@ -98,7 +99,7 @@ fn query_snapshot(
     let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5);
     store.install(|| execution.run(&mut |key, window, parts| answer.take(key, window, parts)))?;
     let scanned = Instant::now();
-    let table = answer.table(run::stored_range(snapshot, query.range))?;
+    let table = answer.table()?;
     let threads = store.install(rayon::current_num_threads);
     let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
     Ok((table, explain))

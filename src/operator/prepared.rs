@@ -30,12 +30,7 @@ impl<'a> Prepared<'a> {
         if query.metrics.is_empty() || query.aggregates.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "a query needs a metric and an aggregate"));
         }
-        if query.range.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("no time lies from {} to {}", query.range.from, query.range.to),
-            ));
-        }
+        cohort::check_range(query.range)?;
         if query.fill != Fill::None && query.every.is_none() {
             return Err(Error::new(ErrorKind::InvalidInput, "windows without samples are filled, and there are no windows")
                 .advise("add --every, or leave --fill out"));

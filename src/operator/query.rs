@@ -9,7 +9,9 @@ use crate::time::{TimeRange, Timestamp, Window};
 use super::aggregate::Aggregate;
 use super::expression::Expression;
 
-/// What stands in windows without samples.
+/// What stands in windows without samples, from the first window of the range to its last; where the range has no end, from the
+/// first window that any group has, or to the last. Each metric is filled by itself. Counts are 0 there. Sums, deltas, rates and
+/// histograms are never filled with the values of other windows: nothing was added in that window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fill {
     /// No row.
@@ -19,7 +21,7 @@ pub enum Fill {
     Null,
     /// The values of the window before.
     Previous,
-    /// A straight line from the window before to the one after; whole numbers become floats.
+    /// A straight line from the window before to the one after; whole numbers become floats, texts stay out.
     Linear,
 }
 
