@@ -24,9 +24,9 @@ pub enum Aggregate {
     Stddev,
     /// Variance of a sample (n-1).
     Variance,
-    /// Value at the earliest instant; of several devices at one instant the first by id.
+    /// Value (or text) at the earliest instant; of several devices at one instant the first by id.
     First,
-    /// Value at the latest instant; of several devices at one instant the last by id.
+    /// Value (or text) at the latest instant; of several devices at one instant the last by id.
     Last,
     /// The median: as a percentile of 50.
     Median,
@@ -35,9 +35,11 @@ pub enum Aggregate {
     Percentile(f64),
     /// Counts by power of two: `[1,2):17 [2,4):3`; values up to 0 stand apart.
     Histogram,
-    /// Growth per second: for each device first, then summed.
+    /// Growth per second: for each device first, over the time that its increments took, then summed.
     Rate,
-    /// Growth: for each device first, then summed. A decrease of a counter is a reset.
+    /// Growth: for each device first, then summed; exact for integers. A decrease of a counter is a reset (arithmetic of metrics is no
+    /// counter). An increment lies between two consecutive samples of a device that are not NaN, whatever range, condition or
+    /// group is asked for, and belongs to its later sample: it counts where that sample does.
     Delta,
     /// Slope of a least-squares line, per day.
     Slope,
@@ -59,10 +61,7 @@ impl Aggregate {
 
     /// Whether it counts or adds up: nothing adds to it in a window without samples, so that it is never filled.
     pub(super) fn adds_up(self) -> bool {
-        matches!(
-            self,
-            Self::Count | Self::CountNan | Self::Sum | Self::Delta | Self::Rate | Self::Histogram
-        )
+        matches!(self, Self::Count | Self::CountNan | Self::Sum | Self::Delta | Self::Rate | Self::Histogram)
     }
 }
 

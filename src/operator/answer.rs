@@ -11,8 +11,8 @@ use super::aggregate::Aggregate;
 use super::cohort::GroupKey;
 use super::filling::Filling;
 use super::partial::Partial;
-use super::query::Fill;
 use super::prepared::Prepared;
+use super::query::Fill;
 
 /// One group and window, finished: its row, group and window first.
 pub(super) struct Finished {
@@ -80,7 +80,8 @@ impl<'a> Answer<'a> {
         let by_name = |a: &Finished, b: &Finished| (&a.key, a.window).cmp(&(&b.key, b.window));
         let order = self.order;
         self.finished.sort_unstable_by(|a, b| {
-            let asked = order.map_or(Ordering::Equal, |(place, falling)| ordered(&a.row[place], &b.row[place], falling));
+            let asked =
+                order.map_or(Ordering::Equal, |(place, falling)| ordered(&a.row[place], &b.row[place], falling));
             asked.then_with(|| by_name(a, b))
         });
     }

@@ -59,9 +59,8 @@ pub(super) fn devices<'a>(
         });
     }
     // Of several conditions each may hold at a time of its own.
-    let together = |entry: &DeviceEntry| {
-        !stretches(snapshot, entry, &[], filters, range, &mut BTreeMap::new()).is_empty()
-    };
+    let together =
+        |entry: &DeviceEntry| !stretches(snapshot, entry, &[], filters, range, &mut BTreeMap::new()).is_empty();
     let takes_part = |entry: &&DeviceEntry| {
         let Some((some, whole)) = &cohort else { return true };
         whole.contains(entry.handle.0) || (some.contains(entry.handle.0) && (filters.len() == 1 || together(entry)))

@@ -127,11 +127,8 @@ impl Store {
                 logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count as i64)])?;
             }
         }
-        let (latest, _) = self.latest(
-            snapshot,
-            &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())),
-            None,
-        )?;
+        let (latest, _) =
+            self.latest(snapshot, &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())), None)?;
         step()?;
         let mut summary = Table::with_names(&["what", "value"]);
         let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.to_owned()), value]);
@@ -151,14 +148,7 @@ impl Store {
         say("log_records", Cell::Integer(records.len() as i64))?;
         let events = events(snapshot, entry.id.as_str())?;
         step()?;
-        Ok(DevicePage {
-            summary,
-            attributes: attribute_history(snapshot, id)?,
-            events,
-            latest,
-            gaps,
-            logs,
-        })
+        Ok(DevicePage { summary, attributes: attribute_history(snapshot, id)?, events, latest, gaps, logs })
     }
 }
 

@@ -260,7 +260,9 @@ mod tests {
             let top = 2.0_f64.powi(1_023);
             assert_eq!(
                 distribution.histogram(),
-                format!("(..0]:{times} [{least},{next}):{times} [1,2):{times} [4,8):{times} [8,16):{times} [{top},inf):{times} [inf]:{times}")
+                format!(
+                    "(..0]:{times} [{least},{next}):{times} [1,2):{times} [4,8):{times} [8,16):{times} [{top},inf):{times} [inf]:{times}"
+                )
             );
         }
     }

@@ -13,9 +13,9 @@ use crate::time::{TimeRange, Timestamp};
 use super::cohort;
 use super::explain::Explain;
 use super::fleet::by_device;
+use super::prepared::metric;
 use super::query::AttributeFilter;
 use super::samples::as_type;
-use super::prepared::metric;
 
 /// Which last values: of the whole fleet and every metric, until it is narrowed.
 #[derive(Debug, Clone)]

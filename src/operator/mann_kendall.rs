@@ -94,7 +94,11 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     let even = values.len().is_multiple_of(2);
     let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     let upper = *upper;
-    Some(if even { below.iter().copied().max_by(f64::total_cmp).map_or(upper, |low| low.midpoint(upper)) } else { upper })
+    Some(if even {
+        below.iter().copied().max_by(f64::total_cmp).map_or(upper, |low| low.midpoint(upper))
+    } else {
+        upper
+    })
 }
 
 /// The p-value of the pre-whitened Mann-Kendall test, two-sided; `None` for fewer than eight points.
@@ -237,8 +241,9 @@ mod tests {
         // A sawtooth of any period on a slope: what its cycles add to slopes has no preferred side.
         for (count, period) in [(3_000, 24), (8_760, 24), (8_760, 168), (35_040, 96), (20_000, 2)] {
             let x: Vec<f64> = (0..count).map(f64::from).collect();
-            let y: Vec<f64> =
-                (0..count).map(|place| f64::from(place) * 0.01 + f64::from(place % period) / f64::from(period)).collect();
+            let y: Vec<f64> = (0..count)
+                .map(|place| f64::from(place) * 0.01 + f64::from(place % period) / f64::from(period))
+                .collect();
             let found = theil_sen(&x, &y).unwrap();
             assert!((found - 0.01).abs() < 1e-5, "{found} of {count} in {period}");
         }

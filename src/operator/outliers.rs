@@ -12,12 +12,12 @@ use crate::time::{TimeRange, Timestamp};
 use super::Expression;
 use super::aggregate::{Aggregate, Needs};
 use super::cohort;
+use super::column::Samples;
 use super::explain::Explain;
 use super::fleet::by_device;
 use super::partial::Partial;
-use super::query::AttributeFilter;
-use super::column::Samples;
 use super::prepared::metric;
+use super::query::AttributeFilter;
 
 /// Which samples count as outliers.
 #[derive(Debug, Clone)]

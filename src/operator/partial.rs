@@ -325,9 +325,7 @@ impl Partial {
                 float((self.first.time < self.last.time && self.x_m2 > 0.0).then(|| self.xy / self.x_m2))
             }
             Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0))),
-            Aggregate::Percentile(percent) => {
-                float(self.values.as_mut().and_then(|values| values.percentile(percent)))
-            }
+            Aggregate::Percentile(percent) => float(self.values.as_mut().and_then(|values| values.percentile(percent))),
             Aggregate::Histogram => self.values.as_ref().map_or(Cell::Null, |values| Cell::Text(values.histogram())),
         }
     }
@@ -335,7 +333,10 @@ impl Partial {
     pub(super) fn memory_bytes(&self) -> usize {
         let growth = if self.growth.is_some() { size_of::<Growth>() } else { 0 };
         let texts = self.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
-        size_of::<Self>() + growth + texts + self.values.as_ref().map_or(0, |values| values.memory_bytes() + size_of::<Distribution>())
+        size_of::<Self>()
+            + growth
+            + texts
+            + self.values.as_ref().map_or(0, |values| values.memory_bytes() + size_of::<Distribution>())
     }
 }
 

@@ -32,8 +32,11 @@ impl<'a> Prepared<'a> {
         }
         cohort::check_range(query.range)?;
         if query.fill != Fill::None && query.every.is_none() {
-            return Err(Error::new(ErrorKind::InvalidInput, "windows without samples are filled, and there are no windows")
-                .advise("add --every, or leave --fill out"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "windows without samples are filled, and there are no windows",
+            )
+            .advise("add --every, or leave --fill out"));
         }
         cohort::check_attributes(snapshot, &query.by)?;
         let is_metric = |name: &str| snapshot.catalog().metric(name).is_some();

@@ -180,11 +180,10 @@ impl ValueFilter {
         let orders = !matches!(self.comparison, Comparison::Equal | Comparison::NotEqual);
         let (name, text) = (self.metric.escape_debug(), self.text.escape_debug());
         match (is_text, orders, self.number) {
-            (true, true, _) => Err(Error::new(
-                ErrorKind::TypeMismatch,
-                format!("metric '{name}' is text, and texts have no order"),
-            )
-            .advise("compare it with = or !=")),
+            (true, true, _) => {
+                Err(Error::new(ErrorKind::TypeMismatch, format!("metric '{name}' is text, and texts have no order"))
+                    .advise("compare it with = or !="))
+            }
             (false, _, None) => Err(Error::new(
                 ErrorKind::TypeMismatch,
                 format!("metric '{name}' is {metric_type}, and '{text}' is not a number"),
@@ -329,8 +328,15 @@ mod tests {
         assert!(accepts("x=0", -0.0) && accepts("x!=1", 2.0) && accepts("x<1", 0.5) && accepts("x<=1", 1.0));
         assert!(!accepts("x>1", f64::NAN) && !accepts("x!=1", f64::NAN) && !accepts("x>1", 1.0));
         let quoted: ValueFilter = "\"a<b, in >\" != on air".parse().unwrap();
-        assert_eq!((quoted.metric.as_str(), quoted.accepts_text("on"), quoted.accepts_text("on air")), ("a<b, in >", true, false));
-        assert!(quoted.check(MetricType::Float).is_err() && quoted.check(MetricType::Text).is_ok() && filter.check(MetricType::Text).is_err());
+        assert_eq!(
+            (quoted.metric.as_str(), quoted.accepts_text("on"), quoted.accepts_text("on air")),
+            ("a<b, in >", true, false)
+        );
+        assert!(
+            quoted.check(MetricType::Float).is_err()
+                && quoted.check(MetricType::Text).is_ok()
+                && filter.check(MetricType::Text).is_err()
+        );
         for wrong in ["x", "x>", ">1", "x>>1", "x>y", "x!1"] {
             assert!(wrong.parse::<ValueFilter>().is_err(), "{wrong}");
         }

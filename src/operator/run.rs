@@ -152,15 +152,16 @@ impl<'a> DeviceRun<'a> {
     fn block(&mut self, block: &Block) -> Result<()> {
         if self.work.prepared.statistics {
             let (_, end) = self.window(block.times.0);
-            match self.stretch_of(block.times.0, block.times.1) {
-                Ok(None) => return Ok(()),
+            let stretch = self.stretch_of(block.times.0, block.times.1);
+            let answered = match stretch {
+                Ok(None) => true,
                 Ok(Some(stretch)) if Timestamp::from_nanoseconds(block.times.1) < end => {
-                    if self.statistics(block, stretch)? {
-                        return Ok(());
-                    }
+                    self.statistics(block, stretch)?
                 }
-                _ if !self.work.prepared.needs.whole_blocks && self.hours(block)? => return Ok(()),
-                _ => {}
+                _ => !self.work.prepared.needs.whole_blocks && self.hours(block)?,
+            };
+            if answered {
+                return Ok(());
             }
         }
         let rows = self.work.scan.rows(block)?;
@@ -194,7 +195,8 @@ impl<'a> DeviceRun<'a> {
             let metric = &self.work.prepared.operands[place][0];
             let Some(cells) = self.work.scan.rollup(block, metric.handle)? else {
                 // Text has no rollup, and may be counted.
-                if metric.metric_type == MetricType::Text && self.work.scan.statistics(block, metric.handle)?.is_some() {
+                if metric.metric_type == MetricType::Text && self.work.scan.statistics(block, metric.handle)?.is_some()
+                {
                     return Ok(false);
                 }
                 continue;
@@ -250,7 +252,8 @@ impl<'a> DeviceRun<'a> {
                 let (window, end) = self.window(times[from]);
                 let end = end.min(range.to);
                 let unbounded = end == Timestamp::MAX;
-                let length = times[from..].partition_point(|time| unbounded || Timestamp::from_nanoseconds(*time) < end);
+                let length =
+                    times[from..].partition_point(|time| unbounded || Timestamp::from_nanoseconds(*time) < end);
                 let to = from + length.max(1);
                 runs.push((stretch, window, from..to));
                 from = to;

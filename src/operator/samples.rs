@@ -11,9 +11,9 @@ use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
 
 use super::cohort::check_range;
+use super::column::number;
 use super::explain::Explain;
 use super::latest::cell;
-use super::column::number;
 use super::prepared::metric;
 
 /// Rows of one batch of an answer.

@@ -94,12 +94,10 @@ impl Window {
         }
         let mut start = self.local_start(self.first_day(self.local_day(at))).unwrap_or(Timestamp::MIN);
         // Where clocks went back over a midnight, the calendar shows the day before once more: the next day has begun.
-        while self.zone != Tz::UTC {
-            let next = self.end_of(start);
-            if next > at || next <= start {
-                break;
-            }
+        let mut next = if self.zone == Tz::UTC { Timestamp::MAX } else { self.end_of(start) };
+        while start < next && next <= at && next < Timestamp::MAX {
             start = next;
+            next = self.end_of(start);
         }
         start
     }

@@ -92,9 +92,8 @@ pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome
 
 pub(crate) fn outliers(common: &Common, arguments: &OutliersArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
-    let mut request = OutliersRequest::new(&arguments.metric, arguments.sigma)
-        .between(from, to)
-        .statistics(!common.no_statistics);
+    let mut request =
+        OutliersRequest::new(&arguments.metric, arguments.sigma).between(from, to).statistics(!common.no_statistics);
     for condition in &arguments.cohort.conditions {
         request = request.filter(condition.clone());
     }

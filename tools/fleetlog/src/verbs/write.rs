@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use fleetlog::operator::{
-    attribute as where_attribute, attribute_history, attribute_statements, cohort_stretches,
-};
+use fleetlog::operator::{attribute as where_attribute, attribute_history, attribute_statements, cohort_stretches};
 use fleetlog::{Delete, Error, ErrorKind, MetricName, Options, Store, TimeRange, WriteBatch};
 
 use crate::arguments::{AttributeVerb, Common, DeleteArguments};
