@@ -150,6 +150,18 @@ impl FromStr for ValueFilter {
 }
 
 impl ValueFilter {
+    /// A condition on a number.
+    #[must_use]
+    pub fn number(metric: impl Into<String>, comparison: Comparison, value: f64) -> Self {
+        Self { metric: metric.into(), comparison, text: value.to_string(), number: Some(value) }
+    }
+
+    /// A condition on a text; texts are equal or not.
+    #[must_use]
+    pub fn text(metric: impl Into<String>, comparison: Comparison, value: impl Into<String>) -> Self {
+        Self { metric: metric.into(), comparison, text: value.into(), number: None }
+    }
+
     /// Whether a number passes.
     #[must_use]
     pub fn accepts(&self, value: f64) -> bool {
@@ -337,6 +349,8 @@ mod tests {
                 && quoted.check(MetricType::Text).is_ok()
                 && filter.check(MetricType::Text).is_err()
         );
+        assert_eq!(ValueFilter::number("temperature_c", Comparison::GreaterOrEqual, -2.5), filter);
+        assert!(ValueFilter::text("mode", Comparison::NotEqual, "on").accepts_text("off"));
         for wrong in ["x", "x>", ">1", "x>>1", "x>y", "x!1"] {
             assert!(wrong.parse::<ValueFilter>().is_err(), "{wrong}");
         }

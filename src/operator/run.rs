@@ -191,6 +191,8 @@ impl<'a> DeviceRun<'a> {
     /// Answers hour by hour; `false`, and nothing added, where an hour lies in more than one group or window.
     fn hours(&mut self, block: &Block) -> Result<bool> {
         let mut found = Vec::new();
+        // Hours of one window follow each other, and windows of a zone are dear to find.
+        let (mut window, mut end) = self.window(block.times.0);
         for place in 0..self.work.prepared.operands.len() {
             let metric = &self.work.prepared.operands[place][0];
             let Some(cells) = self.work.scan.rollup(block, metric.handle)? else {
@@ -208,7 +210,10 @@ impl<'a> DeviceRun<'a> {
             for cell in cells {
                 let first = cell.hour.saturating_mul(HOUR_NS).max(block.times.0);
                 let last = cell.hour.saturating_mul(HOUR_NS).saturating_add(HOUR_NS - 1).min(block.times.1);
-                let (window, end) = self.window(first);
+                let at = Timestamp::from_nanoseconds(first);
+                if at < window || at >= end {
+                    (window, end) = self.window(first);
+                }
                 match self.stretch_of(first, last) {
                     Ok(None) => {}
                     Ok(Some(stretch)) if Timestamp::from_nanoseconds(last) < end => {
@@ -218,8 +223,9 @@ impl<'a> DeviceRun<'a> {
                 }
             }
         }
-        for (stretch, window, place, cell) in found {
-            self.parts(stretch, window)[place].add_hour(&cell);
+        for run in found.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let parts = self.parts(run[0].0, run[0].1);
+            run.iter().for_each(|(_, _, place, cell)| parts[*place].add_hour(cell));
         }
         self.work.scan.note_statistics(self.work.prepared.operands.len() as u64);
         Ok(true)

@@ -121,6 +121,9 @@ fn a_corrected_past_stays_visible() {
 #[test]
 fn every_question_is_repeated_and_explained() {
     let place = plant();
+    let output = run(&["info", &place.store, "--explain"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert!(told["elapsed_ms"].as_f64().unwrap() > 0.0, "{told}");
     for (verb, words) in [
         ("samples", &["--device", "a"][..]),
         ("events", &[]),

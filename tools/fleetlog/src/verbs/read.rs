@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use fleetlog::operator::{EventsRequest, Explain, GapsRequest, LatestRequest, OutliersRequest, SamplesRequest};
+use fleetlog::operator::{EventsRequest, GapsRequest, LatestRequest, OutliersRequest, SamplesRequest};
 use fleetlog::{Cell, Event, Table, Timestamp};
 
 use crate::arguments::{Common, EventsArguments, GapsArguments, LatestArguments, OutliersArguments, SamplesArguments};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{open_reader, repeat};
+use super::{open_reader, repeat, timed};
 
 /// Hands batches to the output while the library still produces them; what stops the output stops the call.
 struct Sink {
@@ -136,12 +136,6 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
         })
     })?;
     sink.finish()
-}
-
-/// The account of work that counts no blocks.
-fn timed(started: Instant) -> Explain {
-    let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-    Explain { elapsed_ms, scan_ms: elapsed_ms, threads: 1, ..Explain::default() }
 }
 
 fn cells(event: &Event) -> Vec<Cell> {
