@@ -22,9 +22,17 @@ fn open(folder: &tempfile::TempDir) -> Store {
 
 /// Writes a batch, and checks a claim unsealed, sealed and compacted.
 fn in_every_layout(batch: WriteBatch, check: impl Fn(&Store, &str)) {
+    commits_in_every_layout([batch], check);
+}
+
+fn commits_in_every_layout<const N: usize>(batches: [WriteBatch; N], check: impl Fn(&Store, &str)) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    store.write(batch).unwrap();
+    for batch in batches {
+        store.write(batch).unwrap();
+        // Each commit in a chunk of its own.
+        store.snapshot().unwrap();
+    }
     check(&store, "unsealed");
     store.seal().unwrap();
     check(&store, "sealed");
@@ -104,11 +112,14 @@ fn integers_beyond_what_floats_hold_stay_exact() {
         batch.reading("a", at(BASE_NS + hour * HOUR_NS + 5)).integer("count", value);
     }
     in_every_layout(batch, |store, layout| {
-        let asked = [Aggregate::Min, Aggregate::Max, Aggregate::Sum, Aggregate::Delta];
-        // Two hours of a day: what rollups answer, and extremes of which they have as floats.
-        let query = Query::metric("count").aggregate(asked).every("2h".parse().unwrap());
-        let table = store.query(query).unwrap();
-        let integers = |row: usize| table.rows()[row][1..].to_vec();
+        // Two hours of a day: what rollups answer, which have extremes as floats; growth is told from the samples alone.
+        let ask = |asked: &[Aggregate]| {
+            let query = Query::metric("count").aggregate(asked.iter().copied()).every("2h".parse().unwrap());
+            store.query(query).unwrap()
+        };
+        let extremes = ask(&[Aggregate::Min, Aggregate::Max, Aggregate::Sum]);
+        let growth = ask(&[Aggregate::Delta]);
+        let integers = |row: usize| [&extremes.rows()[row][1..], &growth.rows()[row][1..]].concat();
         let cell = Cell::Integer;
         assert_eq!(integers(0), [cell(large), cell(large + 2), cell(2 * large + 2), cell(2)], "{layout}");
         assert_eq!(integers(1), [cell(large + 7), cell(large + 7), cell(large + 7), cell(5)], "{layout}");
@@ -315,8 +326,10 @@ fn conditions_must_hold_together_and_ranges_must_hold_something() {
 fn last_values_have_the_type_of_their_metric_and_statistics_can_be_left_out() {
     let mut batch = WriteBatch::new();
     batch.reading("a", at(BASE_NS)).integer("level", 3).boolean("open", true).float("power", f64::NAN);
-    batch.reading("b", at(BASE_NS)).float("level", 2.5).integer("open", 2).float("power", 1.0);
-    in_every_layout(batch, |store, layout| {
+    // Of another make: what the first device sent reads in the wider type from now on.
+    let mut other = WriteBatch::new();
+    other.reading("b", at(BASE_NS)).float("level", 2.5).integer("open", 2).float("power", 1.0);
+    commits_in_every_layout([batch, other], |store, layout| {
         let snapshot = store.snapshot().unwrap();
         for statistics in [true, false] {
             let request = LatestRequest::default().statistics(statistics);
