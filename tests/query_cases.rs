@@ -326,6 +326,10 @@ fn conditions_must_hold_together_and_ranges_must_hold_something() {
 fn last_values_have_the_type_of_their_metric_and_statistics_can_be_left_out() {
     let mut batch = WriteBatch::new();
     batch.reading("a", at(BASE_NS)).integer("level", 3).boolean("open", true).float("power", f64::NAN);
+    // So large that the next commit does not join it.
+    for second in 1..5_000 {
+        batch.reading("a", at(BASE_NS - second * 1_000_000_000)).integer("level", 1).boolean("open", false);
+    }
     // Of another make: what the first device sent reads in the wider type from now on.
     let mut other = WriteBatch::new();
     other.reading("b", at(BASE_NS)).float("level", 2.5).integer("open", 2).float("power", 1.0);
