@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{Datelike, TimeZone, Timelike};
 use fleetlog::operator::{Aggregate, Query, ValueFilter, attribute};
-use fleetlog::{Cell, Options, Store, Table, Value, Window};
+use fleetlog::{Cell, Nature, Options, Store, Table, Value, Window, WriteBatch};
 use model::run::{Run, options};
 use model::{Model, at};
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ struct Question {
     range: Option<(i64, i64)>,
 }
 
-const AGGREGATES: [Aggregate; 12] = [
+const AGGREGATES: [Aggregate; 15] = [
     Aggregate::Count,
     Aggregate::CountNan,
     Aggregate::Min,
@@ -33,10 +33,16 @@ const AGGREGATES: [Aggregate; 12] = [
     Aggregate::Sum,
     Aggregate::Mean,
     Aggregate::Variance,
-    Aggregate::Quantile(0.5),
-    Aggregate::Quantile(0.9),
+    Aggregate::Median,
+    Aggregate::Percentile(90.0),
     Aggregate::Delta,
+    Aggregate::Rate,
+    Aggregate::Slope,
+    Aggregate::Stddev,
 ];
+
+/// The metric that only grows: a decrease is a reset.
+const COUNTER: &str = "errors";
 
 fn question() -> impl Strategy<Value = Question> {
     let every = prop_oneof![Just(None), Just(Some("1h")), Just(Some("1d")), Just(Some("1mo")), Just(Some("1d zoned"))];
@@ -104,13 +110,21 @@ fn ask(question: &Question) -> Query {
     query
 }
 
-/// The samples of one group and window: by device in time order.
-type Samples = BTreeMap<String, Vec<(i64, Value, Option<(i64, f64)>)>>;
+/// The samples of one group and window: by device in time order, each with the sample of the device before it, whatever is asked.
+type Samples = BTreeMap<String, Vec<(i64, Value, Option<(i64, Value)>)>>;
 
 fn expected(model: &Model, question: &Question) -> BTreeMap<(Vec<String>, i64), Samples> {
     let mut groups: BTreeMap<(Vec<String>, i64), Samples> = BTreeMap::new();
-    let mut before: BTreeMap<String, (i64, f64)> = BTreeMap::new();
+    let mut before: BTreeMap<String, (i64, Value)> = BTreeMap::new();
     for ((device, time, metric), value) in &model.cells {
+        if metric != question.metric {
+            continue;
+        }
+        let value = model.value(metric, value);
+        let last = before.get(device).cloned();
+        if !value.as_f64().unwrap().is_nan() {
+            before.insert(device.clone(), (*time, value.clone()));
+        }
         let inside = question.range.is_none_or(|(from, to)| (from..to).contains(time));
         let attribute =
             |name: &str| if name == "device" { Some(device.clone()) } else { model.attribute(device, name, at(*time)) };
@@ -119,17 +133,11 @@ fn expected(model: &Model, question: &Question) -> BTreeMap<(Vec<String>, i64), 
             let level = model.cells.get(&(device.clone(), *time, "level".to_owned()));
             level.and_then(Value::as_f64).is_some_and(|level| level > over)
         });
-        if metric != question.metric || !inside || !region || !over {
+        if !inside || !region || !over {
             continue;
         }
         let key = question.by.iter().map(|name| attribute(name).unwrap_or_default()).collect();
         let window = question.every.map_or(i64::MIN, |every| window_of(every, *time));
-        let value = model.value(metric, value);
-        let number = value.as_f64().unwrap();
-        let last = before.get(device).copied();
-        if !number.is_nan() {
-            before.insert(device.clone(), (*time, number));
-        }
         groups.entry((key, window)).or_default().entry(device.clone()).or_default().push((*time, value, last));
     }
     groups
@@ -158,7 +166,10 @@ fn check(table: &Table, model: &Model, question: &Question) {
     let found: BTreeMap<_, _> = rows.into_iter().collect();
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{question:?}");
     for (key, samples) in &expected {
-        check_row(found[key], samples, &format!("{key:?} of {question:?}"));
+        let place = format!("{key:?} of {question:?}");
+        check_row(found[key], samples, &place);
+        check_growth(&found[key][11..13], samples, question.metric == COUNTER, &place);
+        check_slope(&found[key][13], samples, &place);
     }
 }
 
@@ -215,19 +226,70 @@ fn check_row(cells: &[Cell], samples: &Samples, place: &str) {
     for (cell, share) in [(&cells[9], 0.5), (&cells[10], 0.9)] {
         near("quantile", cell, quantile(&sorted, share), 1e-14 * size);
     }
-    let growths: Vec<f64> = samples
+    near("stddev", &cells[14], (sorted.len() > 1).then_some(variance.sqrt()), 1e-10 * squares.sqrt() + 1e-150);
+}
+
+/// Delta and rate from the definition: device by device, a decrease of a counter is a reset.
+fn check_growth(cells: &[Cell], samples: &Samples, counter: bool, place: &str) {
+    let (mut exact, mut sum, mut size, mut count, mut rate, mut rate_size) = (Some(0_i128), 0.0, 0.0, 0, 0.0, 0.0);
+    for rows in samples.values() {
+        let (mut grown, mut large, mut elapsed_ns) = (0.0, 0.0, 0_i128);
+        for (time, value, before) in rows {
+            let Some((since, before)) = before.as_ref().filter(|_| !value.as_f64().unwrap().is_nan()) else { continue };
+            let (b, a) = (before.as_f64().unwrap(), value.as_f64().unwrap());
+            let from = if counter && a < b { 0.0 } else { b };
+            grown += a - from;
+            large += a.abs() + b.abs();
+            elapsed_ns += i128::from(time - since);
+            count += 1;
+            exact = match (exact, before, value) {
+                (Some(sum), Value::Integer(b), Value::Integer(a)) => {
+                    Some(sum + i128::from(*a) - if counter && a < b { 0 } else { i128::from(*b) })
+                }
+                _ => None,
+            };
+        }
+        (sum, size) = (sum + grown, size + large);
+        if elapsed_ns > 0 {
+            rate += grown / (elapsed_ns as f64 / 1e9);
+            rate_size += large / (elapsed_ns as f64 / 1e9);
+        }
+    }
+    if count == 0 {
+        assert_eq!(cells, [Cell::Null, Cell::Null], "{place}");
+        return;
+    }
+    match exact.map(i64::try_from) {
+        Some(Ok(exact)) => assert_eq!(cells[0], Cell::Integer(exact), "delta {place}"),
+        _ => assert!((number(&cells[0]).unwrap() - sum).abs() <= 1e-12 * size, "delta {place}"),
+    }
+    assert!((number(&cells[1]).unwrap() - rate).abs() <= 1e-12 * rate_size, "rate {:?} not {rate} {place}", cells[1]);
+}
+
+/// Least squares by the textbook, with distances from the mean instant that are exact integers before they are divided.
+fn check_slope(cell: &Cell, samples: &Samples, place: &str) {
+    let known: Vec<(i128, f64)> = samples
         .values()
         .flatten()
-        .filter_map(|(_, value, before)| Some(value.as_f64().unwrap() - before.as_ref()?.1))
-        .filter(|grown| !grown.is_nan())
+        .map(|(time, value, _)| (i128::from(*time), value.as_f64().unwrap()))
+        .filter(|(_, value)| !value.is_nan())
         .collect();
-    let sizes: f64 = samples
-        .values()
-        .flatten()
-        .filter_map(|row| Some(row.2?.1.abs() + row.1.as_f64()?.abs()))
-        .filter(|x| !x.is_nan())
-        .sum();
-    near("delta", &cells[11], (!growths.is_empty()).then(|| growths.iter().sum()), 1e-12 * sizes);
+    let count = known.len() as i128;
+    let total: i128 = known.iter().map(|(time, _)| time).sum();
+    let scale = known.iter().map(|(_, value)| value.abs()).fold(0.0, f64::max);
+    let mean = known.iter().map(|(_, value)| value / count as f64).sum::<f64>();
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (time, value) in &known {
+        let x = (time * count - total) as f64 / (count as f64 * 86_400e9);
+        (xx, xy, yy) = (xx + x * x, xy + x * (value - mean), yy + (value - mean) * (value - mean));
+    }
+    if xx == 0.0 {
+        assert_eq!(*cell, Cell::Null, "slope {place}");
+        return;
+    }
+    let near = 1e-11 * (yy / xx).sqrt() + 1e-13 * scale * (count as f64 / xx).sqrt();
+    let found = number(cell).unwrap_or_else(|| panic!("no slope {place}"));
+    assert!((found - xy / xx).abs() <= near, "slope {found} not {} {place}", xy / xx);
 }
 
 fn number(cell: &Cell) -> Option<f64> {
@@ -312,6 +374,11 @@ proptest! {
             run.act(action);
         }
         run.moments.clear();
+        if run.store().snapshot().unwrap().catalog().metric(COUNTER).is_some() {
+            let mut batch = WriteBatch::new();
+            batch.nature(COUNTER, Nature::Counter);
+            run.store().write(batch).unwrap();
+        }
         ask_all(&run, &path, &questions);
         run.store().seal().unwrap();
         ask_all(&run, &path, &questions);

@@ -24,32 +24,45 @@ pub enum Aggregate {
     Stddev,
     /// Variance of a sample (n-1).
     Variance,
-    /// Value at the earliest instant; of several devices at one instant the first by id.
+    /// Value (or text) at the earliest instant; of several devices at one instant the first by id.
     First,
-    /// Value at the latest instant; of several devices at one instant the last by id.
+    /// Value (or text) at the latest instant; of several devices at one instant the last by id.
     Last,
-    /// A quantile, 0 to 1, by linear interpolation (type 7) while a group has at most 65,536 samples; beyond that within 1%
+    /// The median: as a percentile of 50.
+    Median,
+    /// A percentile, 0 to 100, by linear interpolation (type 7) while a group has at most 65,536 samples; beyond that within 1%
     /// of the value.
-    Quantile(f64),
+    Percentile(f64),
     /// Counts by power of two: `[1,2):17 [2,4):3`; values up to 0 stand apart.
     Histogram,
-    /// Growth per second: for each device first, then summed.
+    /// Growth per second: for each device first, over the time that its increments took, then summed.
     Rate,
-    /// Growth: for each device first, then summed. A decrease of a counter is a reset.
+    /// Growth: for each device first, then summed; exact for integers. A decrease of a counter is a reset (arithmetic of metrics is no
+    /// counter). An increment lies between two consecutive samples of a device that are not NaN, whatever range, condition or
+    /// group is asked for, and belongs to its later sample: it counts where that sample does.
     Delta,
     /// Slope of a least-squares line, per day.
     Slope,
 }
 
-/// The median.
 #[allow(non_upper_case_globals)]
 impl Aggregate {
-    /// The median.
-    pub const Median: Self = Self::Quantile(0.5);
     /// The 95th percentile.
-    pub const P95: Self = Self::Quantile(0.95);
+    pub const P95: Self = Self::Percentile(95.0);
     /// The 99th percentile.
-    pub const P99: Self = Self::Quantile(0.99);
+    pub const P99: Self = Self::Percentile(99.0);
+}
+
+impl Aggregate {
+    /// Whether texts have it.
+    pub(super) fn is_of_text(self) -> bool {
+        matches!(self, Self::Count | Self::CountNan | Self::First | Self::Last)
+    }
+
+    /// Whether it counts or adds up: nothing adds to it in a window without samples, so that it is never filled.
+    pub(super) fn adds_up(self) -> bool {
+        matches!(self, Self::Count | Self::CountNan | Self::Sum | Self::Delta | Self::Rate | Self::Histogram)
+    }
 }
 
 impl FromStr for Aggregate {
@@ -75,7 +88,7 @@ impl FromStr for Aggregate {
             other => {
                 let percent = other.strip_prefix('p').and_then(|digits| digits.parse::<f64>().ok());
                 match percent.filter(|percent| (0.0..=100.0).contains(percent)) {
-                    Some(percent) => Self::Quantile(percent / 100.0),
+                    Some(percent) => Self::Percentile(percent.abs()),
                     None => {
                         return Err(Error::new(ErrorKind::InvalidInput, format!("'{}' is not an aggregate", text.escape_default())).advise(
                             "use count, count_nan, sum, mean, min, max, stddev, variance, first, last, median, p95, histogram, rate, delta or slope",
@@ -105,11 +118,9 @@ impl fmt::Display for Aggregate {
             Self::Rate => "rate",
             Self::Delta => "delta",
             Self::Slope => "slope",
-            Self::Quantile(0.5) => "median",
-            Self::Quantile(share) => {
-                // Two decimals of a percent are what p99.99 needs; the shortest text that says so.
-                return write!(f, "p{}", (share * 1e6).round() / 1e4);
-            }
+            Self::Median => "median",
+            // The shortest text that reads back to the same percent.
+            Self::Percentile(percent) => return write!(f, "p{percent}"),
         };
         f.write_str(word)
     }
@@ -124,6 +135,12 @@ pub(super) struct Needs {
     pub(super) growth: bool,
     /// More than hours can tell: variance, first, last, slope.
     pub(super) whole_blocks: bool,
+    /// First and last.
+    pub(super) ends: bool,
+    /// Where in time the samples lie.
+    pub(super) slope: bool,
+    /// Extremes, which hours have as floats only.
+    pub(super) extremes: bool,
 }
 
 impl Needs {
@@ -131,11 +148,12 @@ impl Needs {
         let mut needs = Self::default();
         for aggregate in aggregates {
             match aggregate {
-                Aggregate::Quantile(_) | Aggregate::Histogram => needs.values = true,
+                Aggregate::Median | Aggregate::Percentile(_) | Aggregate::Histogram => needs.values = true,
                 Aggregate::Rate | Aggregate::Delta => needs.growth = true,
-                Aggregate::Stddev | Aggregate::Variance | Aggregate::First | Aggregate::Last | Aggregate::Slope => {
-                    needs.whole_blocks = true;
-                }
+                Aggregate::Stddev | Aggregate::Variance => needs.whole_blocks = true,
+                Aggregate::First | Aggregate::Last => (needs.whole_blocks, needs.ends) = (true, true),
+                Aggregate::Slope => (needs.whole_blocks, needs.slope) = (true, true),
+                Aggregate::Min | Aggregate::Max => needs.extremes = true,
                 _ => {}
             }
         }
@@ -162,6 +180,8 @@ mod tests {
             "p95",
             "p99.9",
             "p99.99",
+            "p99.99999",
+            "p50",
             "p1",
             "histogram",
             "rate",

@@ -32,36 +32,67 @@ pub(super) fn devices<'a>(
     filters: &[AttributeFilter],
     range: TimeRange,
 ) -> Result<Vec<&'a DeviceEntry>> {
+    check_range(range)?;
     let known = snapshot.attributes().attributes();
-    let mut cohort: Option<RoaringBitmap> = None;
+    // Devices that pass at some moment, and of these those that pass all range long.
+    let mut cohort: Option<(RoaringBitmap, RoaringBitmap)> = None;
     for filter in filters {
-        let part = if filter.attribute == DEVICE {
-            let found = filter.values.iter().filter_map(|id| snapshot.catalog().device(id));
-            found.map(|handle| handle.0).collect()
+        let (some, whole) = if filter.attribute == DEVICE {
+            let found = filter.values.iter().map(|id| {
+                let handle = snapshot.catalog().device(id).ok_or_else(|| {
+                    Error::new(ErrorKind::NotFound, format!("there is no device '{}'", id.escape_debug()))
+                })?;
+                Ok(snapshot.catalog().primary(handle).0)
+            });
+            let found = found.collect::<Result<RoaringBitmap>>()?;
+            (found.clone(), found)
         } else {
             if !known.iter().any(|name| name.as_str() == filter.attribute) {
                 return Err(unknown_attribute(snapshot, &filter.attribute));
             }
             let part = snapshot.attributes().cohort(&filter.attribute, &filter.wanted(), range);
-            part.whole | part.changed
+            (&part.whole | part.changed, part.whole)
         };
         cohort = Some(match cohort {
-            None => part,
-            Some(cohort) => cohort & part,
+            None => (some, whole),
+            Some(cohort) => (cohort.0 & some, cohort.1 & whole),
         });
     }
-    let takes_part = |entry: &&DeviceEntry| cohort.as_ref().is_none_or(|cohort| cohort.contains(entry.handle.0));
+    // Of several conditions each may hold at a time of its own.
+    let together =
+        |entry: &DeviceEntry| !stretches(snapshot, entry, &[], filters, range, &mut BTreeMap::new()).is_empty();
+    let takes_part = |entry: &&DeviceEntry| {
+        let Some((some, whole)) = &cohort else { return true };
+        whole.contains(entry.handle.0) || (some.contains(entry.handle.0) && (filters.len() == 1 || together(entry)))
+    };
     let mut devices: Vec<&DeviceEntry> = snapshot.catalog().devices().filter(takes_part).collect();
     devices.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(devices)
 }
 
-/// The ids of the devices that pass filters at some moment of a range, sorted.
+/// A question about no time at all is a mistake, not an empty answer.
+pub(super) fn check_range(range: TimeRange) -> Result<()> {
+    if range.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("no time lies from {} to {}", range.from, range.to)));
+    }
+    Ok(())
+}
+
+/// The stretches of time in a range in which devices pass all of some filters together, by id. Devices that never do are left out.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] for an unknown attribute.
-pub fn cohort_ids(snapshot: &Snapshot, filters: &[AttributeFilter], range: TimeRange) -> Result<Vec<DeviceId>> {
-    Ok(devices(snapshot, filters, range)?.into_iter().map(|device| device.id.clone()).collect())
+/// [`ErrorKind::NotFound`] for an unknown attribute or device, [`ErrorKind::InvalidInput`] for an empty range.
+pub fn cohort_stretches(
+    snapshot: &Snapshot,
+    filters: &[AttributeFilter],
+    range: TimeRange,
+) -> Result<Vec<(DeviceId, Vec<TimeRange>)>> {
+    let devices = devices(snapshot, filters, range)?;
+    let of = |device: &DeviceEntry| {
+        let found = stretches(snapshot, device, &[], filters, range, &mut BTreeMap::new());
+        (device.id.clone(), found.into_iter().map(|stretch| stretch.range).collect())
+    };
+    Ok(devices.into_iter().map(of).collect())
 }
 
 /// Checks that attributes to group by are known.

@@ -1,5 +1,7 @@
 //! One device on one page.
 
+use std::collections::BTreeMap;
+
 use crate::error::Result;
 use crate::model::{Cell, Table};
 use crate::scan::ScanCounters;
@@ -16,6 +18,50 @@ use super::samples::device;
 const STAGE: &str = "stage";
 /// A gap is longer than so many of the device's usual intervals.
 const GAP_INTERVALS: f64 = 5.0;
+
+/// The most distinct intervals that are counted each by itself.
+const INTERVALS_MAX: usize = 65_536;
+
+/// Intervals between samples: most devices have few different ones, and those are counted exactly.
+#[derive(Default)]
+struct Intervals {
+    exact: BTreeMap<i128, u64>,
+    /// What came after [`INTERVALS_MAX`] different ones; then the median is within the error of the sketch.
+    many: Option<Distribution>,
+}
+
+impl Intervals {
+    fn add(&mut self, interval_ns: i128) {
+        if let Some(many) = &mut self.many {
+            many.extend(std::iter::once(interval_ns as f64));
+            return;
+        }
+        *self.exact.entry(interval_ns).or_default() += 1;
+        if self.exact.len() > INTERVALS_MAX {
+            let mut many = Distribution::default();
+            for (interval_ns, count) in std::mem::take(&mut self.exact) {
+                many.extend(std::iter::repeat_n(interval_ns as f64, count as usize));
+            }
+            self.many = Some(many);
+        }
+    }
+
+    fn median(&mut self) -> Option<f64> {
+        if let Some(many) = &mut self.many {
+            return many.percentile(50.0);
+        }
+        let count: u64 = self.exact.values().sum();
+        let at = |rank: u64| {
+            let mut before = 0;
+            let found = self.exact.iter().find(|(_, count)| {
+                before += **count;
+                rank < before
+            });
+            found.map_or(0, |(interval_ns, _)| *interval_ns)
+        };
+        (count > 0).then(|| (at((count - 1) / 2) + at(count / 2)) as f64 / 2.0)
+    }
+}
 
 /// What a store knows of one device, part by part.
 #[derive(Debug, Clone)]
@@ -43,26 +89,36 @@ impl Store {
         let entry = device(snapshot, id)?;
         let counters = ScanCounters::default();
         let scan = all_metrics(snapshot, TimeRange::ALL, &counters)?;
-        let mut intervals = Distribution::default();
+        let mut intervals = Intervals::default();
+        progress.inspect(|progress| progress.set_total(4));
+        let step = || {
+            progress.inspect(|progress| progress.advance(1));
+            progress.map_or(Ok(()), Progress::check)
+        };
         let (mut first, mut last, mut samples) = (None, None, 0_i64);
         visit_times(&scan, entry, &mut |times| {
             for time in times {
                 first.get_or_insert(*time);
                 if let Some(before) = last.replace(*time) {
-                    intervals.extend(std::iter::once((i128::from(*time) - i128::from(before)) as f64));
+                    intervals.add(i128::from(*time) - i128::from(before));
                 }
             }
             samples += times.len() as i64;
+            progress.map_or(Ok(()), Progress::check)
         })?;
-        let interval_ns = intervals.quantile(0.5);
+        step()?;
+        let interval_ns = intervals.median();
         let mut gaps = Table::new(columns());
         if let Some(interval_ns) = interval_ns {
-            progress.map_or(Ok(()), Progress::check)?;
             let mut found = Gaps::default();
             let longer_than_ns = (interval_ns * GAP_INTERVALS) as i64;
-            visit_times(&scan, entry, &mut |times| found.add(times, longer_than_ns))?;
+            visit_times(&scan, entry, &mut |times| {
+                found.add(times, longer_than_ns);
+                progress.map_or(Ok(()), Progress::check)
+            })?;
             gaps.push(found.row(entry.id.to_string()))?;
         }
+        step()?;
         let mut logs = Table::with_names(&["severity", "count"]);
         let records = snapshot.logs(entry.handle)?;
         for severity in crate::model::Severity::ALL {
@@ -71,11 +127,9 @@ impl Store {
                 logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count as i64)])?;
             }
         }
-        let (latest, _) = self.latest(
-            snapshot,
-            &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())),
-            progress,
-        )?;
+        let (latest, _) =
+            self.latest(snapshot, &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())), None)?;
+        step()?;
         let mut summary = Table::with_names(&["what", "value"]);
         let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.to_owned()), value]);
         let time = |time: Option<i64>| time.map_or(Cell::Null, |time| Cell::Time(Timestamp::from_nanoseconds(time)));
@@ -92,14 +146,9 @@ impl Store {
         say("last_sample", time(last))?;
         say("usual_interval_s", interval_ns.map_or(Cell::Null, |interval| Cell::Float(interval / SECOND_NS as f64)))?;
         say("log_records", Cell::Integer(records.len() as i64))?;
-        Ok(DevicePage {
-            summary,
-            attributes: attribute_history(snapshot, id)?,
-            events: events(snapshot, entry.id.as_str())?,
-            latest,
-            gaps,
-            logs,
-        })
+        let events = events(snapshot, entry.id.as_str())?;
+        step()?;
+        Ok(DevicePage { summary, attributes: attribute_history(snapshot, id)?, events, latest, gaps, logs })
     }
 }
 
@@ -117,6 +166,28 @@ pub fn attribute_history(snapshot: &Snapshot, id: &str) -> Result<Table> {
             let (from, to) = (end(span.range.from, Timestamp::MIN), end(span.range.to, Timestamp::MAX));
             table.push(vec![Cell::Text(name.to_string()), Cell::Text(value.to_text()), from, to])?;
         }
+    }
+    Ok(table)
+}
+
+/// What was ever said of a device's attributes, in the order of the commits, so that a corrected past stays visible: `attribute`,
+/// `value` (empty where it was said that there was none), `from`, `to` (an open end is empty), `commit`, `recorded_at`.
+///
+/// # Errors
+/// [`crate::ErrorKind::NotFound`] for an unknown device.
+pub fn attribute_statements(snapshot: &Snapshot, id: &str) -> Result<Table> {
+    let entry = device(snapshot, id)?;
+    let mut table = Table::with_names(&["attribute", "value", "from", "to", "commit", "recorded_at"]);
+    let end = |at: Timestamp, open: Timestamp| if at == open { Cell::Null } else { Cell::Time(at) };
+    for said in snapshot.attributes().assertions(entry.handle) {
+        table.push(vec![
+            Cell::Text(said.attribute.to_string()),
+            said.value.map_or(Cell::Null, |value| Cell::Text(value.to_text())),
+            end(said.range.from, Timestamp::MIN),
+            end(said.range.to, Timestamp::MAX),
+            Cell::Integer(said.sequence.0 as i64),
+            Cell::Time(said.recorded_at),
+        ])?;
     }
     Ok(table)
 }

@@ -69,6 +69,7 @@ impl Store {
                 (device.id.as_str(), found.into_iter().map(|stretch| stretch.range).collect())
             })
             .collect();
+        progress.inspect(|progress| progress.set_total(1));
         snapshot.events(request.range, request.kind, &mut |event| {
             progress.map_or(Ok(()), Progress::check)?;
             let inside = stretches.get(event.device.as_str());
@@ -76,6 +77,8 @@ impl Store {
                 return visit(event);
             }
             Ok(true)
-        })
+        })?;
+        progress.inspect(|progress| progress.advance(1));
+        Ok(())
     }
 }

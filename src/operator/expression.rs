@@ -1,18 +1,22 @@
 //! Arithmetic of metrics: `voltage_v * current_a`, on the same device and instant.
 //!
-//! Numbers, names, `+ - * /` and parentheses, with the usual precedence. An instant without one of the metrics has no value.
+//! Numbers (`0.5`, `1e-3`), names, `+ - * /` and parentheses, with the usual precedence. A name with a blank, an operator, a comma
+//! or a digit in front stands in double quotes: `"co2-ppm" / 1e6`; a quote in it is written twice. An instant without one of the
+//! metrics has no value.
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// The deepest nesting of parentheses.
 const DEPTH_MAX: usize = 32;
+const OPERATORS: [char; 7] = ['+', '-', '*', '/', '(', ')', '"'];
 
 /// An expression; metrics are places in [`Expression::names`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression {
     text: String,
     names: Vec<String>,
-    root: Node,
+    /// `None` until the catalogue says whether the text is the name of a metric.
+    root: Option<Node>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -24,12 +28,12 @@ enum Node {
 }
 
 impl Expression {
-    /// Reads an expression. A text without operators is the name of a metric, whatever characters it has.
+    /// Reads an expression.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`], saying where.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut parser = Parser { rest: text, names: Vec::new(), depth: 0, text };
+        let mut parser = Parser { rest: text, names: Vec::new(), depth: 0, text, plain: String::new() };
         let root = parser.sum()?;
         if !parser.peek_is_end() {
             return Err(parser.wrong("an operator"));
@@ -37,16 +41,41 @@ impl Expression {
         if parser.names.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, format!("'{text}' names no metric")));
         }
-        Ok(Self { text: text.chars().filter(|c| !c.is_whitespace()).collect(), names: parser.names, root })
+        if root == Node::Metric(0) {
+            return Ok(Self::metric(&parser.names[0]));
+        }
+        Ok(Self { text: parser.plain, names: parser.names, root: Some(root) })
+    }
+
+    /// What a person names: a metric, whatever characters its name has, if the store has one of that name; else arithmetic. Which
+    /// of the two is decided when a question is asked.
+    #[must_use]
+    pub fn named(text: &str) -> Self {
+        Self { text: text.to_owned(), names: Vec::new(), root: None }
+    }
+
+    /// Reads what was only named, given which metrics there are.
+    pub(super) fn resolve(&self, is_metric: impl Fn(&str) -> bool) -> Result<Self> {
+        if self.root.is_some() {
+            return Ok(self.clone());
+        }
+        if is_metric(&self.text) {
+            return Ok(Self::metric(&self.text));
+        }
+        match Self::parse(&self.text) {
+            // Without an operator it can only be meant as a name.
+            Err(_) if !self.text.is_empty() && !self.text.contains(OPERATORS) => Ok(Self::metric(&self.text)),
+            read => read,
+        }
     }
 
     /// A metric by itself.
     #[must_use]
     pub fn metric(name: &str) -> Self {
-        Self { text: name.to_owned(), names: vec![name.to_owned()], root: Node::Metric(0) }
+        Self { text: name.to_owned(), names: vec![name.to_owned()], root: Some(Node::Metric(0)) }
     }
 
-    /// The text, without spaces.
+    /// The text, without blanks between its words; a metric by itself is its name.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -61,13 +90,13 @@ impl Expression {
     /// Whether it is a metric by itself.
     #[must_use]
     pub fn is_metric(&self) -> bool {
-        self.root == Node::Metric(0)
+        self.root == Some(Node::Metric(0))
     }
 
     /// The value, given those of the metrics.
     #[must_use]
     pub fn value(&self, metrics: &[f64]) -> f64 {
-        self.root.value(metrics)
+        self.root.as_ref().map_or(f64::NAN, |root| root.value(metrics))
     }
 }
 
@@ -95,6 +124,8 @@ struct Parser<'a> {
     rest: &'a str,
     names: Vec<String>,
     depth: usize,
+    /// What was read, without blanks between words.
+    plain: String,
 }
 
 impl Parser<'_> {
@@ -102,14 +133,16 @@ impl Parser<'_> {
         let place = self.text.len() - self.rest.len() + 1;
         Error::new(
             ErrorKind::InvalidInput,
-            format!("'{}': {wanted} is expected at character {place}", self.text.escape_default()),
+            format!("'{}': {wanted} is expected at character {place}", self.text.escape_debug()),
         )
+        .advise("write arithmetic of metrics (voltage_v*current_a), names with other characters in double quotes")
     }
 
     fn next_is(&mut self, wanted: &[char]) -> Option<char> {
         self.rest = self.rest.trim_start();
         let found = self.rest.chars().next().filter(|c| wanted.contains(c))?;
         self.rest = &self.rest[found.len_utf8()..];
+        self.plain.push(found);
         Some(found)
     }
 
@@ -152,21 +185,61 @@ impl Parser<'_> {
             return if self.next_is(&[')']).is_some() { Ok(inside) } else { Err(self.wrong("')'")) };
         }
         self.rest = self.rest.trim_start();
-        let end = self.rest.find(|c: char| c.is_whitespace() || "+-*/()".contains(c)).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        if word.is_empty() {
+        let name = match self.rest.chars().next() {
+            Some('"') => self.quoted()?,
+            Some(c) if c.is_ascii_digit() || c == '.' => return self.number(),
+            _ => {
+                let end = self.rest.find(|c: char| c.is_whitespace() || OPERATORS.contains(&c));
+                self.take(end.unwrap_or(self.rest.len())).to_owned()
+            }
+        };
+        if name.is_empty() {
             return Err(self.wrong("a metric or a number"));
         }
-        self.rest = rest;
-        if word.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-            return word.parse().map(Node::Number).map_err(|_| self.wrong("a number before this place"));
-        }
-        let known = self.names.iter().position(|name| name == word);
+        let known = self.names.iter().position(|known| *known == name);
         let place = known.unwrap_or_else(|| {
-            self.names.push(word.to_owned());
+            self.names.push(name);
             self.names.len() - 1
         });
         Ok(Node::Metric(place))
+    }
+
+    fn take(&mut self, bytes: usize) -> &str {
+        let (word, rest) = self.rest.split_at(bytes);
+        self.plain.push_str(word);
+        self.rest = rest;
+        word
+    }
+
+    /// A name in quotes, with a quote in it written twice.
+    fn quoted(&mut self) -> Result<String> {
+        let mut end = 1;
+        loop {
+            let close = self.rest[end..].find('"').ok_or_else(|| self.wrong("a closing quote after what begins"))?;
+            end += close + 1;
+            if !self.rest[end..].starts_with('"') {
+                break;
+            }
+            end += 1;
+        }
+        let word = self.take(end);
+        Ok(word[1..word.len() - 1].replace("\"\"", "\""))
+    }
+
+    fn number(&mut self) -> Result<Node> {
+        let bytes = self.rest.as_bytes();
+        let mut end = bytes.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+        if matches!(bytes.get(end), Some(b'e' | b'E')) {
+            let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+            let digits = bytes[end + 1 + sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits > 0 {
+                end += 1 + sign + digits;
+            }
+        }
+        let joined = self.rest[end..].starts_with(|c: char| !c.is_whitespace() && !OPERATORS.contains(&c));
+        let number = self.rest[..end].parse::<f64>().ok().filter(|_| !joined).ok_or_else(|| self.wrong("a number"))?;
+        self.take(end);
+        Ok(Node::Number(number))
     }
 }
 
@@ -184,8 +257,34 @@ mod tests {
             assert_eq!(expression.value(&values), expected, "{text}");
         }
         assert_eq!(Expression::parse("voltage_v * current_a").unwrap().text(), "voltage_v*current_a");
+        for (text, expected) in [("a*1e-3", 0.003), ("a + 2E+2", 203.0), ("a*.5e1", 15.0), ("(a-1e0)", 2.0)] {
+            assert_eq!(Expression::parse(text).unwrap().value(&[3.0]), expected, "{text}");
+        }
+        for wrong in ["1e*a", "3phase_w*2", "\"a", "1.2.3*a", "a\"b\"", "\"\"", ""] {
+            assert!(Expression::parse(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["", "a+", "(a", "a b", "1+2", "a**b", &"(".repeat(100)] {
             assert_eq!(Expression::parse(wrong).unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong}");
         }
+    }
+
+    #[test]
+    fn any_name_of_a_metric_can_be_asked_for() {
+        let names = ["co2-ppm", "Supply Voltage", "PM2.5 (ug/m3)", "3phase_w", "a,b", "say \"on\""];
+        let is_metric = |name: &str| names.contains(&name);
+        for name in names {
+            let plain = Expression::named(name).resolve(is_metric).unwrap();
+            assert!(plain.is_metric() && plain.text() == name && plain.names() == [name]);
+            let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+            let alone = Expression::named(&quoted).resolve(is_metric).unwrap();
+            assert!(alone.is_metric() && alone.text() == name);
+            let inside = Expression::named(&format!("2 * {quoted}+1")).resolve(is_metric).unwrap();
+            assert_eq!((inside.names(), inside.value(&[3.0])), (&[name.to_owned()][..], 7.0));
+            assert_eq!(inside.text(), format!("2*{quoted}+1"));
+        }
+        let difference = Expression::named("co2-ppm").resolve(|_| false).unwrap();
+        assert_eq!((difference.names().len(), difference.value(&[3.0, 1.0])), (2, 2.0));
+        assert!(Expression::named("No Such").resolve(is_metric).unwrap().is_metric());
+        assert!(Expression::named("a+").resolve(is_metric).is_err());
     }
 }

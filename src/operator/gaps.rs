@@ -68,7 +68,10 @@ impl Store {
         let mut table = Table::new(columns());
         let work = |device: &DeviceEntry| {
             let mut gaps = Gaps::default();
-            visit_times(&scan, device, &mut |times| gaps.add(times, request.longer_than_ns))?;
+            visit_times(&scan, device, &mut |times| {
+                gaps.add(times, request.longer_than_ns);
+                progress.map_or(Ok(()), Progress::check)
+            })?;
             Ok((device.id.to_string(), gaps))
         };
         by_device(self, &devices, progress, work, |(device, gaps)| {
@@ -100,13 +103,14 @@ pub(super) fn all_metrics<'a>(
 }
 
 /// Visits the instants of a device in time order, piece by piece.
-pub(super) fn visit_times(scan: &Scan<'_>, device: &DeviceEntry, visit: &mut dyn FnMut(&[i64])) -> Result<()> {
-    scan.device(device.handle, &mut |piece| {
-        match piece {
-            Piece::Block(block) => visit(&scan.times(&block)?),
-            Piece::Rows(rows) => visit(&rows.times),
-        }
-        Ok(())
+pub(super) fn visit_times(
+    scan: &Scan<'_>,
+    device: &DeviceEntry,
+    visit: &mut dyn FnMut(&[i64]) -> Result<()>,
+) -> Result<()> {
+    scan.device(device.handle, &mut |piece| match piece {
+        Piece::Block(block) => visit(&scan.times(&block)?),
+        Piece::Rows(rows) => visit(&rows.times),
     })
 }
 

@@ -13,8 +13,9 @@ use crate::time::{TimeRange, Timestamp};
 use super::cohort;
 use super::explain::Explain;
 use super::fleet::by_device;
+use super::prepared::metric;
 use super::query::AttributeFilter;
-use super::run::metric;
+use super::samples::as_type;
 
 /// Which last values: of the whole fleet and every metric, until it is narrowed.
 #[derive(Debug, Clone)]
@@ -22,11 +23,12 @@ pub struct LatestRequest {
     metrics: Vec<String>,
     attributes: Vec<AttributeFilter>,
     range: TimeRange,
+    statistics: bool,
 }
 
 impl Default for LatestRequest {
     fn default() -> Self {
-        Self { metrics: Vec::new(), attributes: Vec::new(), range: TimeRange::ALL }
+        Self { metrics: Vec::new(), attributes: Vec::new(), range: TimeRange::ALL, statistics: true }
     }
 }
 
@@ -49,6 +51,13 @@ impl LatestRequest {
     #[must_use]
     pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
         self.range = TimeRange::new(from, to);
+        self
+    }
+
+    /// Whether statistics may answer for values (they do by default).
+    #[must_use]
+    pub fn statistics(mut self, allowed: bool) -> Self {
+        self.statistics = allowed;
         self
     }
 }
@@ -78,7 +87,10 @@ impl Store {
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
         let mut table = Table::with_names(&["device", "metric", "time", "value", "unit"]);
-        let work = |device: &DeviceEntry| Ok((device.id.to_string(), last_values(&scan, device, &metrics)?));
+        let work = |device: &DeviceEntry| {
+            let how = (request.statistics, progress);
+            Ok((device.id.to_string(), last_values(&scan, device, &metrics, how)?))
+        };
         by_device(self, &devices, progress, work, |(device, found)| {
             for (name, (time, value, unit)) in found {
                 let unit = unit.map_or(Cell::Null, Cell::Text);
@@ -95,24 +107,27 @@ impl Store {
 type LastValues = BTreeMap<String, (i64, Cell, Option<String>)>;
 
 /// Walks a device's pieces from the last one back until every metric is found; statistics answer for blocks of numbers.
-fn last_values(scan: &Scan<'_>, device: &DeviceEntry, metrics: &[MetricDefinition]) -> Result<LastValues> {
-    let mut pieces = Vec::new();
-    scan.device(device.handle, &mut |piece| {
-        pieces.push(piece);
-        Ok(())
-    })?;
+fn last_values(
+    scan: &Scan<'_>,
+    device: &DeviceEntry,
+    metrics: &[MetricDefinition],
+    (statistics, progress): (bool, Option<&Progress>),
+) -> Result<LastValues> {
     let mut missing: Vec<&MetricDefinition> = metrics.iter().collect();
     let mut found = LastValues::new();
-    for piece in pieces.into_iter().rev() {
+    scan.device_back(device.handle, &mut |piece| {
+        progress.map_or(Ok(()), Progress::check)?;
         let mut left = Vec::new();
-        for metric in missing {
+        for metric in std::mem::take(&mut missing) {
             let last = match &piece {
                 Piece::Rows(rows) => last_of_rows(rows, metric.handle),
-                Piece::Block(block) if metric.metric_type == MetricType::Text => {
+                Piece::Block(block) if !statistics || metric.metric_type == MetricType::Text => {
                     last_of_rows(&scan.rows_of_metric(block, metric.handle)?, metric.handle)
                 }
                 Piece::Block(block) => {
-                    scan.statistics(block, metric.handle)?.filter(|known| known.count > 0).map(|known| {
+                    let known = scan.statistics(block, metric.handle)?.filter(|known| known.count > 0);
+                    scan.note_statistics(1);
+                    known.map(|known| {
                         let cell = match (metric.metric_type, known.integers) {
                             (MetricType::Integer, Some(integers)) => Cell::Integer(integers[3]),
                             (MetricType::Boolean, _) => Cell::Boolean(known.last != 0.0),
@@ -124,16 +139,14 @@ fn last_values(scan: &Scan<'_>, device: &DeviceEntry, metrics: &[MetricDefinitio
             };
             match last {
                 Some((time, cell)) => {
-                    found.insert(metric.name.to_string(), (time, cell, metric.unit.clone()));
+                    found.insert(metric.name.to_string(), (time, as_type(cell, metric), metric.unit.clone()));
                 }
                 None => left.push(metric),
             }
         }
         missing = left;
-        if missing.is_empty() {
-            break;
-        }
-    }
+        Ok(!missing.is_empty())
+    })?;
     Ok(found)
 }
 

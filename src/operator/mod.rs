@@ -7,11 +7,13 @@
 mod aggregate;
 mod answer;
 mod cohort;
+mod column;
 mod device;
 mod distribution;
 mod events;
 mod explain;
 mod expression;
+mod filling;
 mod fleet;
 mod gaps;
 mod latest;
@@ -19,6 +21,7 @@ mod mann_kendall;
 mod outliers;
 mod partial;
 mod passes;
+mod prepared;
 mod query;
 mod run;
 mod samples;
@@ -36,8 +39,8 @@ use crate::store::{Progress, Snapshot, Store};
 
 pub use crate::time::Window;
 pub use aggregate::Aggregate;
-pub use cohort::cohort_ids;
-pub use device::{DevicePage, attribute_history};
+pub use cohort::cohort_stretches;
+pub use device::{DevicePage, attribute_history, attribute_statements};
 pub use distribution::{EXACT_MAX, RELATIVE_ERROR};
 pub use events::EventsRequest;
 pub use explain::Explain;
@@ -83,7 +86,7 @@ fn query_snapshot(
 ) -> Result<(Table, Explain)> {
     let started = Instant::now();
     let counters = ScanCounters::default();
-    let prepared = run::Prepared::new(snapshot, query)?;
+    let prepared = prepared::Prepared::new(snapshot, query)?;
     let planned = Instant::now();
     let memory_bytes = store.options().memory_bytes;
     let execution = passes::Execution {
@@ -96,7 +99,7 @@ fn query_snapshot(
     let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5);
     store.install(|| execution.run(&mut |key, window, parts| answer.take(key, window, parts)))?;
     let scanned = Instant::now();
-    let table = answer.table(run::stored_range(snapshot, query.range))?;
+    let table = answer.table()?;
     let threads = store.install(rayon::current_num_threads);
     let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
     Ok((table, explain))

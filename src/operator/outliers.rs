@@ -12,11 +12,12 @@ use crate::time::{TimeRange, Timestamp};
 use super::Expression;
 use super::aggregate::{Aggregate, Needs};
 use super::cohort;
+use super::column::Samples;
 use super::explain::Explain;
 use super::fleet::by_device;
 use super::partial::Partial;
+use super::prepared::metric;
 use super::query::AttributeFilter;
-use super::run::{Samples, metric};
 
 /// Which samples count as outliers.
 #[derive(Debug, Clone)]
@@ -25,13 +26,14 @@ pub struct OutliersRequest {
     sigma: f64,
     attributes: Vec<AttributeFilter>,
     range: TimeRange,
+    statistics: bool,
 }
 
 impl OutliersRequest {
     /// Samples of a metric more than `sigma` standard deviations from the device's own mean in the range.
     #[must_use]
     pub fn new(metric: impl Into<String>, sigma: f64) -> Self {
-        Self { metric: metric.into(), sigma, attributes: Vec::new(), range: TimeRange::ALL }
+        Self { metric: metric.into(), sigma, attributes: Vec::new(), range: TimeRange::ALL, statistics: true }
     }
 
     /// Only devices that have an attribute (at some moment of the range); repeats as AND.
@@ -45,6 +47,13 @@ impl OutliersRequest {
     #[must_use]
     pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
         self.range = TimeRange::new(from, to);
+        self
+    }
+
+    /// Whether statistics may answer for values (they do by default).
+    #[must_use]
+    pub fn statistics(mut self, allowed: bool) -> Self {
+        self.statistics = allowed;
         self
     }
 }
@@ -81,8 +90,9 @@ impl Store {
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
         let mut table = Table::with_names(&["device", "n", "mean", "stddev", "count"]);
-        let work =
-            |device: &DeviceEntry| Ok((device.id.to_string(), outliers(&scan, device, &definition, request.sigma)?));
+        let work = |device: &DeviceEntry| {
+            Ok((device.id.to_string(), outliers(&scan, device, &definition, request, progress)?))
+        };
         by_device(self, &devices, progress, work, |(device, found)| match found {
             Some(cells) => table.push(std::iter::once(Cell::Text(device)).chain(cells).collect()),
             None => Ok(()),
@@ -98,7 +108,8 @@ fn outliers(
     scan: &Scan<'_>,
     device: &DeviceEntry,
     definition: &MetricDefinition,
-    sigma: f64,
+    request: &OutliersRequest,
+    progress: Option<&Progress>,
 ) -> Result<Option<Vec<Cell>>> {
     let needs = Needs::of(&[Aggregate::Stddev]);
     let expression = Expression::metric(definition.name.as_str());
@@ -107,18 +118,21 @@ fn outliers(
     let samples = |rows: &_| Samples::of(rows, &expression, operands, None);
     let statistics = |block: &Block| scan.statistics(block, definition.handle);
     scan.device(device.handle, &mut |piece| {
-        match piece {
-            Piece::Block(block) => {
+        progress.map_or(Ok(()), Progress::check)?;
+        let rows = match piece {
+            Piece::Block(block) if request.statistics => {
                 if let Some(known) = statistics(&block)? {
                     whole.add_statistics(&known, block.bucket_start);
                 }
+                scan.note_statistics(1);
+                return Ok(());
             }
-            Piece::Rows(rows) => {
-                let samples = samples(&rows);
-                if !samples.times.is_empty() {
-                    whole.add_run(&samples.times, &samples.values, samples.integers.as_deref(), needs);
-                }
-            }
+            Piece::Block(block) => scan.rows(&block)?,
+            Piece::Rows(rows) => rows,
+        };
+        let samples = samples(&rows);
+        if !samples.times.is_empty() {
+            whole.add_run(&samples.times, &samples.values, samples.integers.as_deref(), needs);
         }
         Ok(())
     })?;
@@ -128,10 +142,12 @@ fn outliers(
         (Some(mean), None) => return Ok(Some(vec![n, Cell::Float(mean), Cell::Null, Cell::Null])),
         (_, Some(known)) => known,
     };
-    let beyond = |value: f64| (value - mean).abs() > sigma * deviation;
+    let beyond = |value: f64| (value - mean).abs() > request.sigma * deviation;
     let mut count = 0_i64;
     scan.device(device.handle, &mut |piece| {
+        progress.map_or(Ok(()), Progress::check)?;
         let rows = match piece {
+            Piece::Block(block) if !request.statistics => scan.rows(&block)?,
             Piece::Block(block) => match statistics(&block)? {
                 Some(known) if known.count > 0 && (beyond(known.min) || beyond(known.max)) => scan.rows(&block)?,
                 _ => return Ok(()),

@@ -2,7 +2,11 @@
 //!
 //! Guarantees: counts, minima, maxima, first, last and sums of integers do not depend on how the samples were cut into
 //! parts; float sums are compensated; means and moments merge by Chan, Golub and LeVeque ("Updating formulae and a pairwise
-//! algorithm for computing sample variances", 1979). Parts are merged in the order of the devices' ids.
+//! algorithm for computing sample variances", 1979), where the distance of two means in time is that of whole nanoseconds plus
+//! what lies beyond them: days since 1970 as one float would be a third of a microsecond coarse. Parts are merged in the order of
+//! the devices' ids.
+
+use std::sync::Arc;
 
 use crate::format::{BlockStatistics, RollupCell};
 use crate::model::{Cell, MetricType, Nature};
@@ -11,6 +15,25 @@ use crate::time::{DAY_NS, SECOND_NS};
 
 use super::aggregate::{Aggregate, Needs};
 use super::distribution::Distribution;
+
+/// One sample: its instant, its value, and the whole number that it is where the metric has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Sample {
+    pub(super) time: i64,
+    pub(super) value: f64,
+    pub(super) integer: i64,
+}
+
+/// Growth from sample to sample.
+#[derive(Debug, Clone, Copy, Default)]
+struct Growth {
+    count: u64,
+    sum: CompensatedSum,
+    sum_integer: i128,
+    elapsed_ns: i128,
+    /// Growth per second, device by device.
+    rate: CompensatedSum,
+}
 
 /// A part of one metric in one group and window.
 #[derive(Debug, Clone, Default)]
@@ -22,18 +45,19 @@ pub(super) struct Partial {
     sum: CompensatedSum,
     sum_integer: i128,
     integers: [i64; 2],
-    first: (i64, f64, i64),
-    last: (i64, f64, i64),
+    first: Sample,
+    last: Sample,
     mean: f64,
     m2: f64,
+    /// The mean instant lies `x_mean` days after `x_anchor`, which is within a nanosecond of it.
+    x_anchor: i64,
     x_mean: f64,
     x_m2: f64,
     xy: f64,
     values: Option<Box<Distribution>>,
-    delta: f64,
-    delta_seconds: f64,
-    rate: f64,
-    growths: u64,
+    growth: Option<Box<Growth>>,
+    /// The first and the last text, with their instants.
+    texts: Option<Box<[(i64, Arc<str>); 2]>>,
 }
 
 /// Moments of a run of samples.
@@ -41,9 +65,15 @@ struct Moments {
     count: u64,
     mean: f64,
     m2: f64,
+    x_anchor: i64,
     x_mean: f64,
     x_m2: f64,
     xy: f64,
+}
+
+/// Days between two instants.
+fn days(from: i64, to: i64) -> f64 {
+    (i128::from(to) - i128::from(from)) as f64 / DAY_NS as f64
 }
 
 impl Partial {
@@ -83,7 +113,7 @@ impl Partial {
         let ends = integers.map(|integers| {
             integers.iter().fold([i64::MAX, i64::MIN], |ends, value| [ends[0].min(*value), ends[1].max(*value)])
         });
-        let sample = |place: usize| (times[place], values[place], whole(place));
+        let sample = |place: usize| Sample { time: times[place], value: values[place], integer: whole(place) };
         let total: i128 = integers.map_or(0, |integers| integers.iter().map(|value| i128::from(*value)).sum());
         self.merge_ends((min + 0.0, max + 0.0), ends.unwrap_or_default(), sample(run.0), sample(run.1));
         let moments =
@@ -103,14 +133,18 @@ impl Partial {
         self.merge_ends(
             (statistics.min, statistics.max),
             [min, max],
-            (statistics.first_time, statistics.first, first),
-            (statistics.last_time, statistics.last, last),
+            Sample { time: statistics.first_time, value: statistics.first, integer: first },
+            Sample { time: statistics.last_time, value: statistics.last, integer: last },
         );
+        // The only instant of a block is its mean, to the nanosecond.
+        let (x_anchor, x_mean) =
+            if statistics.count == 1 { (statistics.first_time, 0.0) } else { (bucket_start, statistics.x_mean) };
         self.merge_moments(&Moments {
             count: statistics.count,
             mean: statistics.mean,
             m2: statistics.m2,
-            x_mean: statistics.x_mean + bucket_start as f64 / DAY_NS as f64,
+            x_anchor,
+            x_mean,
             x_m2: statistics.x_m2,
             xy: statistics.xy,
         });
@@ -125,45 +159,49 @@ impl Partial {
             return;
         }
         let whole = cell.sum_integer.map_or([0, 0], |_| [cell.min as i64, cell.max as i64]);
-        let nothing = (0, 0.0, 0);
-        self.merge_ends((cell.min, cell.max), whole, nothing, nothing);
-        self.merge_moments(&empty_moments(u64::from(cell.count)));
+        self.merge_ends((cell.min, cell.max), whole, Sample::default(), Sample::default());
+        // Who asks hours asks for no moments.
+        self.count += u64::from(cell.count);
         self.sum.add(cell.sum);
         self.sum_integer += cell.sum_integer.unwrap_or_default();
     }
 
-    /// Adds the growth between samples of one device, beginning at the one before them; gives the last one.
-    pub(super) fn add_growths(
-        &mut self,
-        times: &[i64],
-        values: &[f64],
-        mut before: Option<(i64, f64)>,
-        nature: Nature,
-    ) -> Option<(i64, f64)> {
-        for sample in times.iter().copied().zip(values.iter().copied()).filter(|(_, value)| !value.is_nan()) {
-            if let Some(before) = before {
-                self.add_growth(before, sample, nature);
+    /// Adds the first and the last text of a run, with their instants.
+    pub(super) fn add_texts(&mut self, [first, last]: [(i64, Arc<str>); 2]) {
+        match self.texts.as_deref_mut() {
+            None => self.texts = Some(Box::new([first, last])),
+            Some(ours) => {
+                if first.0 < ours[0].0 {
+                    ours[0] = first;
+                }
+                if last.0 >= ours[1].0 {
+                    ours[1] = last;
+                }
             }
-            before = Some(sample);
-        }
-        before
-    }
-
-    fn add_growth(&mut self, before: (i64, f64), after: (i64, f64), nature: Nature) {
-        let grown = after.1 - before.1;
-        self.delta += if nature == Nature::Counter && grown < 0.0 { after.1 } else { grown };
-        self.delta_seconds += (after.0 - before.0) as f64 / SECOND_NS as f64;
-        self.growths += 1;
-    }
-
-    /// Ends the part of one device: its rate is fixed before devices are summed.
-    pub(super) fn end_device(&mut self) {
-        if self.delta_seconds > 0.0 {
-            self.rate = self.delta / self.delta_seconds;
         }
     }
 
-    fn merge_ends(&mut self, ends: (f64, f64), whole: [i64; 2], first: (i64, f64, i64), last: (i64, f64, i64)) {
+    /// Adds the growth from one sample of a device to its next.
+    pub(super) fn add_growth(&mut self, before: Sample, after: Sample, nature: Nature) {
+        let growth = self.growth.get_or_insert_default();
+        let reset = nature == Nature::Counter && after.value < before.value;
+        growth.count += 1;
+        growth.sum.add(if reset { after.value } else { after.value - before.value });
+        let whole_before = if reset { 0 } else { i128::from(before.integer) };
+        growth.sum_integer += i128::from(after.integer) - whole_before;
+        growth.elapsed_ns += i128::from(after.time) - i128::from(before.time);
+    }
+
+    /// Ends the part of one device: its rate is fixed before devices are summed. Integers are `whole`.
+    pub(super) fn end_device(&mut self, whole: bool) {
+        if let Some(growth) = self.growth.as_mut().filter(|growth| growth.elapsed_ns > 0) {
+            let seconds = growth.elapsed_ns as f64 / SECOND_NS as f64;
+            let grown = if whole { growth.sum_integer as f64 } else { growth.sum.value() };
+            growth.rate.add(grown / seconds);
+        }
+    }
+
+    fn merge_ends(&mut self, ends: (f64, f64), whole: [i64; 2], first: Sample, last: Sample) {
         if self.count == 0 {
             (self.min, self.max, self.integers, self.first, self.last) = (ends.0, ends.1, whole, first, last);
             return;
@@ -172,10 +210,10 @@ impl Partial {
         self.max = if ends.1 > self.max { ends.1 } else { self.max };
         self.integers = [self.integers[0].min(whole[0]), self.integers[1].max(whole[1])];
         // Devices come in order of their ids: of one instant the first keeps `first`, and the last takes `last`.
-        if first.0 < self.first.0 {
+        if first.time < self.first.time {
             self.first = first;
         }
-        if last.0 >= self.last.0 {
+        if last.time >= self.last.time {
             self.last = last;
         }
     }
@@ -184,10 +222,11 @@ impl Partial {
         let (ours, theirs) = (self.count as f64, other.count as f64);
         let total = ours + theirs;
         if self.count == 0 {
-            (self.mean, self.m2, self.x_mean, self.x_m2, self.xy) =
-                (other.mean, other.m2, other.x_mean, other.x_m2, other.xy);
+            (self.mean, self.m2, self.x_anchor, self.x_mean, self.x_m2, self.xy) =
+                (other.mean, other.m2, other.x_anchor, other.x_mean, other.x_m2, other.xy);
         } else {
-            let (apart, x_apart) = (other.mean - self.mean, other.x_mean - self.x_mean);
+            let apart = other.mean - self.mean;
+            let x_apart = days(self.x_anchor, other.x_anchor) + (other.x_mean - self.x_mean);
             let weight = ours * theirs / total;
             self.m2 += other.m2 + apart * apart * weight;
             self.x_m2 += other.x_m2 + x_apart * x_apart * weight;
@@ -196,17 +235,29 @@ impl Partial {
             self.x_mean += x_apart * theirs / total;
         }
         self.count += other.count;
+        // The anchor goes with the mean, so that what is beside it stays small and exact.
+        let whole_ns = (self.x_mean * DAY_NS as f64).round();
+        self.x_anchor = self.x_anchor.saturating_add(whole_ns as i64);
+        self.x_mean -= whole_ns / DAY_NS as f64;
     }
 
     /// Adds a later part.
     pub(super) fn merge(&mut self, other: Self) {
         self.count_nan += other.count_nan;
-        (self.delta, self.rate, self.growths) =
-            (self.delta + other.delta, self.rate + other.rate, self.growths + other.growths);
+        if let Some(theirs) = other.growth {
+            let ours = self.growth.get_or_insert_default();
+            ours.count += theirs.count;
+            ours.sum.merge(theirs.sum);
+            ours.sum_integer += theirs.sum_integer;
+            ours.rate.merge(theirs.rate);
+        }
         match (&mut self.values, other.values) {
             (Some(ours), Some(theirs)) => ours.merge(*theirs),
             (ours @ None, theirs) => *ours = theirs,
             _ => {}
+        }
+        if let Some(texts) = other.texts {
+            self.add_texts(*texts);
         }
         if other.count == 0 {
             return;
@@ -216,6 +267,7 @@ impl Partial {
             count: other.count,
             mean: other.mean,
             m2: other.m2,
+            x_anchor: other.x_anchor,
             x_mean: other.x_mean,
             x_m2: other.x_m2,
             xy: other.xy,
@@ -226,7 +278,7 @@ impl Partial {
 
     /// Whether no sample was seen, NaN included.
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0 && self.count_nan == 0 && self.growths == 0
+        self.count == 0 && self.count_nan == 0
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -247,52 +299,62 @@ impl Partial {
         let whole = matches!(metric_type, MetricType::Integer | MetricType::Boolean);
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
         let either = |value: f64, integer: i64| if whole { Cell::Integer(integer) } else { Cell::Float(value) };
+        let integer = |sum: i128| i64::try_from(sum).map_or_else(|_| Cell::Float(sum as f64), Cell::Integer);
         let some = self.count > 0;
+        if let (Some(texts), Aggregate::First | Aggregate::Last) = (&self.texts, aggregate) {
+            return Cell::Text(texts[usize::from(aggregate == Aggregate::Last)].1.to_string());
+        }
         match aggregate {
             Aggregate::Count => Cell::Integer(self.count as i64),
             Aggregate::CountNan => Cell::Integer(self.count_nan as i64),
-            Aggregate::Delta => float((self.growths > 0).then_some(self.delta)),
-            Aggregate::Rate => float((self.growths > 0).then_some(self.rate)),
+            Aggregate::Delta => self.growth.as_ref().map_or(Cell::Null, |growth| {
+                if whole { integer(growth.sum_integer) } else { Cell::Float(growth.sum.value()) }
+            }),
+            Aggregate::Rate => float(self.growth.as_ref().map(|growth| growth.rate.value())),
             _ if !some => Cell::Null,
-            Aggregate::Sum if whole => {
-                i64::try_from(self.sum_integer).map_or_else(|_| Cell::Float(self.sum_integer as f64), Cell::Integer)
-            }
+            Aggregate::Sum if whole => integer(self.sum_integer),
             Aggregate::Sum => Cell::Float(self.sum.value()),
             Aggregate::Mean if whole => Cell::Float(self.sum_integer as f64 / self.count as f64),
             Aggregate::Mean => float(self.mean()),
             Aggregate::Min => either(self.min, self.integers[0]),
             Aggregate::Max => either(self.max, self.integers[1]),
-            Aggregate::First => either(self.first.1, self.first.2),
-            Aggregate::Last => either(self.last.1, self.last.2),
+            Aggregate::First => either(self.first.value, self.first.integer),
+            Aggregate::Last => either(self.last.value, self.last.integer),
             Aggregate::Variance => float((self.count > 1).then(|| self.m2 / (self.count - 1) as f64)),
             Aggregate::Stddev => float(self.mean_and_deviation().map(|(_, deviation)| deviation)),
-            Aggregate::Slope => float((self.x_m2 > 0.0).then(|| self.xy / self.x_m2)),
-            Aggregate::Quantile(share) => float(self.values.as_mut().and_then(|values| values.quantile(share))),
+            Aggregate::Slope => {
+                float((self.first.time < self.last.time && self.x_m2 > 0.0).then(|| self.xy / self.x_m2))
+            }
+            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0))),
+            Aggregate::Percentile(percent) => float(self.values.as_mut().and_then(|values| values.percentile(percent))),
             Aggregate::Histogram => self.values.as_ref().map_or(Cell::Null, |values| Cell::Text(values.histogram())),
         }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.values.as_ref().map_or(0, |values| values.memory_bytes() + size_of::<Distribution>())
+        let growth = if self.growth.is_some() { size_of::<Growth>() } else { 0 };
+        let texts = self.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
+        size_of::<Self>()
+            + growth
+            + texts
+            + self.values.as_ref().map_or(0, |values| values.memory_bytes() + size_of::<Distribution>())
     }
 }
 
 fn empty_moments(count: u64) -> Moments {
-    Moments { count, mean: 0.0, m2: 0.0, x_mean: 0.0, x_m2: 0.0, xy: 0.0 }
+    Moments { count, mean: 0.0, m2: 0.0, x_anchor: 0, x_mean: 0.0, x_m2: 0.0, xy: 0.0 }
 }
 
-/// Moments of values whose sum is known; NaN are skipped. x is in days since the epoch.
+/// Moments of values whose sum is known; NaN are skipped.
 fn moments(times: &[i64], values: &[f64], sum: f64, count: u64) -> Moments {
     let start = times[0];
-    let x = |time: i64| (time - start) as f64 / DAY_NS as f64;
     let counted = || times.iter().zip(values).filter(|(_, value)| !value.is_nan());
     let mut x_sum = CompensatedSum::default();
-    counted().for_each(|(time, _)| x_sum.add(x(*time)));
+    counted().for_each(|(time, _)| x_sum.add(days(start, *time)));
     let (mean, x_mean) = (sum / count as f64, x_sum.value() / count as f64);
-    let mut moments =
-        Moments { count, mean, m2: 0.0, x_mean: x_mean + start as f64 / DAY_NS as f64, x_m2: 0.0, xy: 0.0 };
+    let mut moments = Moments { count, mean, m2: 0.0, x_anchor: start, x_mean, x_m2: 0.0, xy: 0.0 };
     for (time, value) in counted() {
-        let (dx, dv) = (x(*time) - x_mean, value - mean);
+        let (dx, dv) = (days(start, *time) - x_mean, value - mean);
         moments.m2 += dv * dv;
         moments.x_m2 += dx * dx;
         moments.xy += dx * dv;

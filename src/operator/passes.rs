@@ -4,16 +4,15 @@
 //! pass are worked on in parallel and merged in the order of their ids, so that the answer has the same bits on any number of
 //! threads. Where one pass would hold too much, it becomes two: of earlier and later windows (at a month's start if
 //! possible, so that no block is cut), or where there is one window, of some groups and of the others. A group of one device
-//! is finished with that device.
+//! is finished with that device. No pass hands anything to the next: what lies before its range it looks for in the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::DeviceHandle;
 use crate::scan::{Scan, ScanCounters};
 use crate::store::{Progress, Snapshot};
 use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
@@ -21,16 +20,14 @@ use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 use super::cohort::{self, GroupKey, GroupStretch};
 use super::fleet::WAVE;
 use super::partial::Partial;
-use super::run::{Before, DeviceParts, DeviceRun, Held, Prepared, held_bytes, stored_range};
+use super::prepared::Prepared;
+use super::run::{DeviceParts, DeviceRun, Held, Work, held_bytes, stored_range};
 
 /// Takes what is whole: a group's window (the least instant where there are no windows) and its parts by expression.
 pub(super) type Take<'t> = dyn FnMut(Arc<GroupKey>, Timestamp, Vec<Partial>) -> Result<()> + 't;
 
 /// Parts by group, then by start of the window.
 type Groups = BTreeMap<Arc<GroupKey>, BTreeMap<Timestamp, Vec<Partial>>>;
-
-/// Of each device the last samples before a pass.
-type Carried = HashMap<DeviceHandle, Before>;
 
 /// A query that runs on a snapshot.
 pub(super) struct Execution<'a> {
@@ -71,12 +68,11 @@ struct Pass<'d> {
     share: Share,
 }
 
-/// How a pass ended: with the last samples of its devices, or because it would hold too much.
+/// How a pass ended.
 enum Ended {
-    Whole(Carried),
-    /// Those before `place` are finished.
+    Whole,
+    /// It would hold too much. The devices before `place` are finished.
     TooLarge {
-        after: Carried,
         place: usize,
         worked: usize,
         groups: usize,
@@ -95,7 +91,7 @@ impl Execution<'_> {
         // Passes over groups of their own begin anew with few devices only.
         let step = if self.groups_are_of_one_device() { WAVE } else { devices.len().max(1) };
         for devices in devices.chunks(step) {
-            self.pass(Pass { devices, range, share: Share::default() }, &Carried::new(), take)?;
+            self.pass(Pass { devices, range, share: Share::default() }, take)?;
         }
         Ok(())
     }
@@ -104,34 +100,29 @@ impl Execution<'_> {
         self.prepared.query.by.iter().any(|name| name == cohort::DEVICE)
     }
 
-    fn pass(&self, pass: Pass<'_>, before: &Carried, take: &mut Take<'_>) -> Result<Carried> {
-        let (mut carried, place, groups) = match self.attempt(pass, before, take)? {
-            Ended::Whole(after) => return Ok(after),
-            Ended::TooLarge { after, place, worked, groups } => {
+    fn pass(&self, pass: Pass<'_>, take: &mut Take<'_>) -> Result<()> {
+        let (place, groups) = match self.attempt(pass, take)? {
+            Ended::Whole => return Ok(()),
+            Ended::TooLarge { place, worked, groups } => {
                 let more = (pass.devices.len() - place + worked - place) as u64;
                 self.progress.inspect(|progress| progress.set_total(progress.state().1 + more));
-                (after, place, groups)
+                (place, groups)
             }
         };
         let rest = Pass { devices: &pass.devices[place..], ..pass };
         tracing::debug!(devices = rest.devices.len(), range = ?rest.range, "a pass holds too much: it becomes two");
         if let Some(cut) = self.cut(rest.range) {
-            let earlier = Pass { range: TimeRange::new(rest.range.from, cut), ..rest };
-            let between = self.pass(earlier, before, take)?;
-            let later = Pass { range: TimeRange::new(cut, rest.range.to), ..rest };
-            carried.extend(self.pass(later, &between, take)?);
+            self.pass(Pass { range: TimeRange::new(rest.range.from, cut), ..rest }, take)?;
+            self.pass(Pass { range: TimeRange::new(cut, rest.range.to), ..rest }, take)
         } else if rest.share.divides(groups) {
-            for share in rest.share.halves() {
-                carried.extend(self.pass(Pass { share, ..rest }, before, take)?);
-            }
+            rest.share.halves().into_iter().try_for_each(|share| self.pass(Pass { share, ..rest }, take))
         } else {
-            return Err(Error::new(
+            Err(Error::new(
                 ErrorKind::LimitExceeded,
                 format!("one group and window of the answer needs more than {} MiB", self.budget_bytes >> 20),
             )
-            .advise("ask for fewer metrics at once, or allow more memory"));
+            .advise("ask for fewer metrics at once, or allow more memory"))
         }
-        Ok(carried)
     }
 
     /// A start of a window that cuts a range in two: near its middle, of a month if there is one.
@@ -148,11 +139,21 @@ impl Execution<'_> {
         of_month.or_else(|| [start, every.end_of(start)].into_iter().find(inside))
     }
 
-    fn attempt(&self, pass: Pass<'_>, before: &Carried, take: &mut Take<'_>) -> Result<Ended> {
+    fn attempt(&self, pass: Pass<'_>, take: &mut Take<'_>) -> Result<Ended> {
+        let metrics = || self.prepared.metrics.clone();
+        let looked_back = ScanCounters::default();
+        let before = if self.prepared.needs.growth { pass.range.from } else { Timestamp::MIN };
+        let earlier = Scan::new(self.snapshot, TimeRange::new(Timestamp::MIN, before), metrics(), &looked_back)?;
+        let scan = Scan::new(self.snapshot, pass.range, metrics(), self.counters)?;
+        let ended = self.waves(pass, [&scan, &earlier], take);
+        self.counters.add_reads(&looked_back);
+        ended
+    }
+
+    fn waves(&self, pass: Pass<'_>, scans: [&Scan<'_>; 2], take: &mut Take<'_>) -> Result<Ended> {
         let query = self.prepared.query;
-        let scan = Scan::new(self.snapshot, pass.range, self.prepared.metrics.clone(), self.counters)?;
         let (mut groups, mut groups_bytes, mut keys) = (Groups::new(), 0_usize, BTreeMap::new());
-        let (mut after, mut place, mut wave) = (Carried::new(), 0, WAVE);
+        let (mut place, mut wave) = (0, WAVE);
         while place < pass.devices.len() {
             self.progress.map_or(Ok(()), Progress::check)?;
             let devices = &pass.devices[place..pass.devices.len().min(place + wave)];
@@ -164,7 +165,7 @@ impl Execution<'_> {
                 })
                 .collect();
             let held = Held::new(self.budget_bytes.saturating_sub(groups_bytes));
-            let parts = self.wave(&scan, &work, pass.share, before, &held);
+            let parts = self.wave(scans, &work, pass.share, &held);
             if held.is_passed() {
                 if let Some(error) = parts.into_iter().find_map(other_error) {
                     return Err(error);
@@ -176,14 +177,10 @@ impl Execution<'_> {
                     continue;
                 }
                 let finished = if self.groups_are_of_one_device() { place } else { 0 };
-                return Ok(Ended::TooLarge { after, place: finished, worked: place, groups });
+                return Ok(Ended::TooLarge { place: finished, worked: place, groups });
             }
-            for (device, parts) in devices.iter().zip(parts) {
-                let (parts, last) = parts?;
-                merge(&mut groups, &mut groups_bytes, parts);
-                if self.prepared.needs.growth {
-                    after.insert(device.handle, last);
-                }
+            for parts in parts {
+                merge(&mut groups, &mut groups_bytes, parts?);
             }
             if self.groups_are_of_one_device() {
                 finish(std::mem::take(&mut groups), take)?;
@@ -193,26 +190,25 @@ impl Execution<'_> {
             self.progress.inspect(|progress| progress.advance(devices.len() as u64));
         }
         finish(groups, take)?;
-        Ok(Ended::Whole(after))
+        Ok(Ended::Whole)
     }
 
     fn wave(
         &self,
-        scan: &Scan<'_>,
+        [scan, earlier]: [&Scan<'_>; 2],
         work: &[(&DeviceEntry, Vec<GroupStretch>)],
         share: Share,
-        before: &Carried,
         held: &Held,
-    ) -> Vec<Result<(DeviceParts, Before)>> {
+    ) -> Vec<Result<DeviceParts>> {
+        let all = Work { prepared: self.prepared, scan, earlier, held, progress: self.progress };
         let run = |(device, stretches): &(&DeviceEntry, Vec<GroupStretch>)| {
             self.progress.map_or(Ok(()), Progress::check)?;
             if !stretches.iter().any(|stretch| share.takes(&stretch.key)) {
-                return Ok((Vec::new(), self.prepared.nothing_before()));
+                return Ok(Vec::new());
             }
-            let last = before.get(&device.handle).cloned().unwrap_or_else(|| self.prepared.nothing_before());
-            let (mut parts, last) = DeviceRun::new(self.prepared, scan, stretches, held, last).run(device)?;
+            let mut parts = DeviceRun::new(all, device, stretches).run()?;
             parts.retain(|(key, ..)| share.takes(key));
-            Ok((parts, last))
+            Ok(parts)
         };
         work.par_iter().map(run).collect()
     }

@@ -3,13 +3,15 @@
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::AttributeValue;
+use crate::model::{AttributeValue, MetricType};
 use crate::time::{TimeRange, Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::expression::Expression;
 
-/// What stands in windows without samples.
+/// What stands in windows without samples, from the first window of the range to its last; where the range has no end, from the
+/// first window that any group has, or to the last. Each metric is filled by itself. Counts are 0 there. Sums, deltas, rates and
+/// histograms are never filled with the values of other windows: nothing was added in that window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fill {
     /// No row.
@@ -19,7 +21,7 @@ pub enum Fill {
     Null,
     /// The values of the window before.
     Previous,
-    /// A straight line from the window before to the one after; whole numbers become floats.
+    /// A straight line from the window before to the one after; whole numbers become floats, texts stay out.
     Linear,
 }
 
@@ -78,7 +80,10 @@ impl AttributeFilter {
     /// The values as an attribute may have them: as text, and as a number where they are one.
     pub(super) fn wanted(&self) -> Vec<AttributeValue> {
         let texts = self.values.iter().map(|value| AttributeValue::Text(value.clone()));
-        let numbers = self.values.iter().filter_map(|value| value.parse::<f64>().ok()).map(AttributeValue::Number);
+        let numbers = self.values.iter().filter_map(|value| value.parse::<f64>().ok());
+        // Attributes are compared bit by bit, and a zero has two forms.
+        let numbers = numbers.flat_map(|number| if number == 0.0 { vec![0.0, -0.0] } else { vec![number] });
+        let numbers = numbers.map(AttributeValue::Number);
         texts.chain(numbers).collect()
     }
 }
@@ -100,16 +105,15 @@ pub enum Comparison {
     NotEqual,
 }
 
-/// A condition on a value of the same device and instant: `temperature_c > 25`. A comparison with NaN, or with a value that
-/// is not there, is false.
+/// A condition on a value of the same device and instant: `temperature_c>25`, or of a text `mode=on`. A comparison with NaN, or
+/// with a value that is not there, is false. A name with one of `>`, `<`, `=`, `!` in it stands in double quotes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValueFilter {
-    /// The metric.
-    pub metric: String,
-    /// How.
-    pub comparison: Comparison,
-    /// With what.
-    pub value: f64,
+    pub(super) metric: String,
+    pub(super) comparison: Comparison,
+    pub(super) text: String,
+    /// What the text says as a number.
+    pub(super) number: Option<f64>,
 }
 
 impl FromStr for ValueFilter {
@@ -128,28 +132,75 @@ impl FromStr for ValueFilter {
             ("<", Comparison::Less),
             ("=", Comparison::Equal),
         ];
-        let at = text.find(['>', '<', '=', '!']).ok_or_else(wrong)?;
-        let (word, comparison) = words.into_iter().find(|(word, _)| text[at..].starts_with(word)).ok_or_else(wrong)?;
-        let metric = text[..at].trim();
-        let value: f64 = text[at + word.len()..].trim().parse().map_err(|_| wrong())?;
-        if metric.is_empty() {
+        let trimmed = text.trim();
+        let (metric, rest) = match trimmed.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').ok_or_else(wrong)?,
+            None => trimmed.split_at(trimmed.find(['>', '<', '=', '!']).ok_or_else(wrong)?),
+        };
+        let (metric, rest) = (metric.trim(), rest.trim());
+        let (word, comparison) = words.into_iter().find(|(word, _)| rest.starts_with(word)).ok_or_else(wrong)?;
+        let text = rest[word.len()..].trim().to_owned();
+        let number = text.parse::<f64>().ok();
+        let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+        if metric.is_empty() || (orders && number.is_none()) {
             return Err(wrong());
         }
-        Ok(Self { metric: metric.to_owned(), comparison, value })
+        Ok(Self { metric: metric.to_owned(), comparison, text, number })
     }
 }
 
 impl ValueFilter {
-    /// Whether a value passes.
+    /// A condition on a number.
+    #[must_use]
+    pub fn number(metric: impl Into<String>, comparison: Comparison, value: f64) -> Self {
+        Self { metric: metric.into(), comparison, text: value.to_string(), number: Some(value) }
+    }
+
+    /// A condition on a text; texts are equal or not.
+    #[must_use]
+    pub fn text(metric: impl Into<String>, comparison: Comparison, value: impl Into<String>) -> Self {
+        Self { metric: metric.into(), comparison, text: value.into(), number: None }
+    }
+
+    /// Whether a number passes.
     #[must_use]
     pub fn accepts(&self, value: f64) -> bool {
+        let Some(wanted) = self.number else { return false };
         match self.comparison {
-            Comparison::Greater => value > self.value,
-            Comparison::GreaterOrEqual => value >= self.value,
-            Comparison::Less => value < self.value,
-            Comparison::LessOrEqual => value <= self.value,
-            Comparison::Equal => value == self.value,
-            Comparison::NotEqual => value != self.value && !value.is_nan() && !self.value.is_nan(),
+            Comparison::Greater => value > wanted,
+            Comparison::GreaterOrEqual => value >= wanted,
+            Comparison::Less => value < wanted,
+            Comparison::LessOrEqual => value <= wanted,
+            Comparison::Equal => value == wanted,
+            Comparison::NotEqual => value != wanted && !value.is_nan() && !wanted.is_nan(),
+        }
+    }
+
+    /// Whether a text passes; texts have no order.
+    #[must_use]
+    pub fn accepts_text(&self, value: &str) -> bool {
+        match self.comparison {
+            Comparison::Equal => value == self.text,
+            Comparison::NotEqual => value != self.text,
+            _ => false,
+        }
+    }
+
+    /// Checks that values of a type can be compared like this.
+    pub(super) fn check(&self, metric_type: MetricType) -> Result<()> {
+        let is_text = metric_type == MetricType::Text;
+        let orders = !matches!(self.comparison, Comparison::Equal | Comparison::NotEqual);
+        let (name, text) = (self.metric.escape_debug(), self.text.escape_debug());
+        match (is_text, orders, self.number) {
+            (true, true, _) => {
+                Err(Error::new(ErrorKind::TypeMismatch, format!("metric '{name}' is text, and texts have no order"))
+                    .advise("compare it with = or !="))
+            }
+            (false, _, None) => Err(Error::new(
+                ErrorKind::TypeMismatch,
+                format!("metric '{name}' is {metric_type}, and '{text}' is not a number"),
+            )),
+            _ => Ok(()),
         }
     }
 }
@@ -282,12 +333,24 @@ mod tests {
     fn filters_read_and_compare() {
         let filter: ValueFilter = " temperature_c >= -2.5 ".parse().unwrap();
         assert_eq!(
-            (filter.metric.as_str(), filter.comparison, filter.value),
-            ("temperature_c", Comparison::GreaterOrEqual, -2.5)
+            (filter.metric.as_str(), filter.comparison, filter.number),
+            ("temperature_c", Comparison::GreaterOrEqual, Some(-2.5))
         );
         let accepts = |text: &str, value: f64| text.parse::<ValueFilter>().unwrap().accepts(value);
         assert!(accepts("x=0", -0.0) && accepts("x!=1", 2.0) && accepts("x<1", 0.5) && accepts("x<=1", 1.0));
         assert!(!accepts("x>1", f64::NAN) && !accepts("x!=1", f64::NAN) && !accepts("x>1", 1.0));
+        let quoted: ValueFilter = "\"a<b, in >\" != on air".parse().unwrap();
+        assert_eq!(
+            (quoted.metric.as_str(), quoted.accepts_text("on"), quoted.accepts_text("on air")),
+            ("a<b, in >", true, false)
+        );
+        assert!(
+            quoted.check(MetricType::Float).is_err()
+                && quoted.check(MetricType::Text).is_ok()
+                && filter.check(MetricType::Text).is_err()
+        );
+        assert_eq!(ValueFilter::number("temperature_c", Comparison::GreaterOrEqual, -2.5), filter);
+        assert!(ValueFilter::text("mode", Comparison::NotEqual, "on").accepts_text("off"));
         for wrong in ["x", "x>", ">1", "x>>1", "x>y", "x!1"] {
             assert!(wrong.parse::<ValueFilter>().is_err(), "{wrong}");
         }

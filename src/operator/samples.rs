@@ -10,9 +10,11 @@ use crate::scan::{Piece, Scan, ScanCounters};
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
 
+use super::cohort::check_range;
+use super::column::number;
 use super::explain::Explain;
 use super::latest::cell;
-use super::run::{metric, number};
+use super::prepared::metric;
 
 /// Rows of one batch of an answer.
 const BATCH_ROWS: usize = 8_192;
@@ -61,7 +63,7 @@ impl Store {
     /// empty: it names the columns. `visit` returns false to stop.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown device or metric, [`ErrorKind::LimitExceeded`] when rows to choose from do not fit
+    /// [`ErrorKind::NotFound`] for an unknown device or metric, [`ErrorKind::InvalidInput`] for an empty range, [`ErrorKind::LimitExceeded`] when rows to choose from do not fit
     /// into half of the memory budget, [`ErrorKind::Corruption`], [`ErrorKind::Cancelled`], [`ErrorKind::SnapshotExpired`].
     pub fn samples(
         &self,
@@ -71,6 +73,7 @@ impl Store {
         visit: &mut dyn FnMut(Table) -> Result<bool>,
     ) -> Result<Explain> {
         let started = Instant::now();
+        check_range(request.range)?;
         let device = device(snapshot, &request.device)?;
         let counters = ScanCounters::default();
         let metrics = if request.metrics.is_empty() {
@@ -85,9 +88,11 @@ impl Store {
         let scan = Scan::new(snapshot, request.range, metrics.iter().map(|metric| metric.handle).collect(), &counters)?;
         let batches = Batches { device: &device.id, metrics: &metrics };
         let planned = Instant::now();
+        progress.inspect(|progress| progress.set_total(1));
         if visit(batches.empty())? {
             self.give_samples(&scan, device, request.downsample, &batches, progress, visit)?;
         }
+        progress.inspect(|progress| progress.advance(1));
         let threads = self.install(rayon::current_num_threads);
         Ok(Explain::of(&counters, started, planned, threads))
     }
@@ -225,7 +230,7 @@ impl Batches<'_> {
 }
 
 /// A block may be of a narrower type than its metric has become since.
-fn as_type(cell: Cell, metric: &MetricDefinition) -> Cell {
+pub(super) fn as_type(cell: Cell, metric: &MetricDefinition) -> Cell {
     use crate::model::MetricType;
     match (cell, metric.metric_type) {
         (Cell::Integer(value), MetricType::Float) => Cell::Float(value as f64),

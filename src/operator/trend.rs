@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
 use crate::scan::ScanCounters;
@@ -15,7 +17,7 @@ use super::explain::Explain;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
 use super::query::{AttributeFilter, Query, ValueFilter};
-use super::{Expression, passes, run};
+use super::{Expression, passes, prepared};
 
 /// A trend: how the mean of a metric moves from window to window, by group.
 #[derive(Debug, Clone)]
@@ -91,7 +93,7 @@ impl Store {
         let every = query.every.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a trend needs windows"))?;
         let started = std::time::Instant::now();
         let counters = ScanCounters::default();
-        let prepared = run::Prepared::new(snapshot, query)?;
+        let prepared = prepared::Prepared::new(snapshot, query)?;
         let planned = std::time::Instant::now();
         let memory_bytes = self.options().memory_bytes;
         let execution = passes::Execution {
@@ -105,18 +107,15 @@ impl Store {
         self.install(|| execution.run(&mut |key, window, parts| means.take(key, window, &parts)))?;
         let scanned = std::time::Instant::now();
         let mut table = Table::new(columns(query, prepared.unit(0)));
-        for (key, mut windows) in means.groups {
-            windows.sort_unstable_by_key(|(window, _)| *window);
-            let middle = |start: Timestamp| {
-                let end = every.end_of(start);
-                (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
-            };
-            let points: Vec<(f64, f64)> = windows.into_iter().map(|(window, mean)| (middle(window), mean)).collect();
-            let mut row: Vec<Cell> =
-                key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) }).collect();
-            row.extend(fit(&points));
-            table.push(row)?;
-        }
+        let groups: Vec<(Arc<GroupKey>, Vec<(Timestamp, f64)>)> = means.groups.into_iter().collect();
+        let rows: Vec<Result<Vec<Cell>>> = self.install(|| {
+            let fitted = groups.into_par_iter().map(|(key, windows)| {
+                progress.map_or(Ok(()), Progress::check)?;
+                Ok(row(&key, windows, every))
+            });
+            fitted.collect()
+        });
+        rows.into_iter().try_for_each(|row| table.push(row?))?;
         let threads = self.install(rayon::current_num_threads);
         let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
         Ok((table, explain))
@@ -153,6 +152,18 @@ fn columns(query: &Query, unit: Option<String>) -> Vec<TableColumn> {
     columns.push(plain("p_value"));
     columns.extend(["first_fitted", "last_fitted"].map(|name| with(name, &unit)));
     columns
+}
+
+/// The row of a group, by the middles of its windows.
+fn row(key: &GroupKey, mut windows: Vec<(Timestamp, f64)>, every: Window) -> Vec<Cell> {
+    windows.sort_unstable_by_key(|(window, _)| *window);
+    let middle = |start: Timestamp| {
+        let end = every.end_of(start);
+        (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
+    };
+    let points: Vec<(f64, f64)> = windows.into_iter().map(|(window, mean)| (middle(window), mean)).collect();
+    let group = key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) });
+    group.chain(fit(&points)).collect()
 }
 
 fn fit(points: &[(f64, f64)]) -> Vec<Cell> {

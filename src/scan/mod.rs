@@ -2,18 +2,21 @@
 //!
 //! Guarantees: the pieces of a device do not overlap, and together they are what [`Snapshot::rows`] shows; a stretch that
 //! one block holds alone comes as the block, unread, so that its statistics can answer; where sources overlap, or a delete or an
-//! exclusion touches them, rows come merged. A device's pieces depend on the snapshot alone, never on threads.
+//! exclusion touches them, rows come merged. No piece reaches over the end of a UTC month, whatever times one commit holds: a
+//! scan never has more than a month of a device in memory, and a wrong clock costs no statistics of other months. A device's
+//! pieces depend on the snapshot alone, never on threads.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{BlockStatistics, RollupCell};
+
+use crate::format::{BlockStatistics, RollupCell, Tombstone};
 use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, merge_rows};
 use crate::segment::Segment;
 use crate::store::{SegmentRef, Snapshot};
-use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
+use crate::time::{BucketWidth, DAY_NS, TimeBucket, TimeRange, Timestamp};
 
 /// What a scan has done so far; shared by its threads.
 #[derive(Debug, Default)]
@@ -32,6 +35,20 @@ pub struct ScanCounters {
     pub values_decoded: AtomicU64,
     /// Bytes of blocks read.
     pub bytes_read: AtomicU64,
+}
+
+impl ScanCounters {
+    /// Adds what was read for another scan of the same question.
+    pub fn add_reads(&self, other: &Self) {
+        let pairs = [
+            (&self.blocks, &other.blocks),
+            (&self.blocks_from_statistics, &other.blocks_from_statistics),
+            (&self.blocks_decoded, &other.blocks_decoded),
+            (&self.values_decoded, &other.values_decoded),
+            (&self.bytes_read, &other.bytes_read),
+        ];
+        pairs.into_iter().for_each(|(to, from)| add(to, from.load(Ordering::Relaxed)));
+    }
 }
 
 fn add(counter: &AtomicU64, amount: u64) {
@@ -71,17 +88,36 @@ pub struct Block {
 }
 
 /// One source of rows of a device.
-struct Layer {
+struct Layer<'a> {
     /// The place of its handle among those of the device: of merged devices the first wins, whenever it was written.
     rank: usize,
     sequence: Sequence,
+    /// No row of it lies outside.
     times: (i64, i64),
-    source: LayerSource,
+    source: LayerSource<'a>,
 }
 
-enum LayerSource {
-    Rows(Arc<DeviceRows>),
-    Slice { segment: Arc<Segment>, place: u32, rows: u64, bucket_start: i64, touched: bool, excluded: Vec<TimeRange> },
+enum LayerSource<'a> {
+    Rows(DeviceRows),
+    Slice {
+        segment: Arc<Segment>,
+        place: u32,
+        rows: u64,
+        bucket_start: i64,
+        excluded: Vec<TimeRange>,
+        deleted: Vec<&'a Tombstone>,
+    },
+}
+
+impl LayerSource<'_> {
+    /// Whether all that is stored in it shows.
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Slice { excluded, deleted, .. } if excluded.is_empty() && deleted.is_empty())
+    }
+}
+
+fn touches(range: TimeRange, times: (i64, i64)) -> bool {
+    range.touches(Timestamp::from_nanoseconds(times.0), Timestamp::from_nanoseconds(times.1))
 }
 
 impl<'a> Scan<'a> {
@@ -121,36 +157,56 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// What `visit` returns; [`ErrorKind::Corruption`], [`ErrorKind::Io`], [`ErrorKind::SnapshotExpired`].
     pub fn device(&self, device: DeviceHandle, visit: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
+        for cluster in self.clusters(device)? {
+            visit(self.piece(cluster)?)?;
+        }
+        self.snapshot.check()
+    }
+
+    /// Visits the pieces of a device from the last one back, until `visit` says false: only those are read.
+    ///
+    /// # Errors
+    /// As [`Scan::device`].
+    pub fn device_back(&self, device: DeviceHandle, visit: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<()> {
+        for cluster in self.clusters(device)?.into_iter().rev() {
+            if !visit(self.piece(cluster)?)? {
+                break;
+            }
+        }
+        self.snapshot.check()
+    }
+
+    /// The sources of a device: in time order those that overlap each other, and nothing else.
+    fn clusters(&self, device: DeviceHandle) -> Result<Vec<Vec<Layer<'a>>>> {
         let entry =
             self.snapshot.catalog().device_entry(device).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("there is no device with the handle {device}"))
             })?;
         let mut layers = Vec::new();
         for (rank, handle) in entry.handles.iter().enumerate() {
-            self.layers((rank, *handle), &mut layers)?;
+            self.slices((rank, *handle), &mut layers)?;
+            self.chunks((rank, *handle), &mut layers);
         }
         layers.sort_by_key(|layer| (layer.times.0, layer.sequence));
-        let mut cluster: Vec<Layer> = Vec::new();
+        let mut clusters: Vec<Vec<Layer<'a>>> = Vec::new();
         let mut end = i64::MIN;
         for layer in layers {
-            if !cluster.is_empty() && layer.times.0 > end {
-                self.cluster(std::mem::take(&mut cluster), visit)?;
+            match clusters.last_mut() {
+                Some(cluster) if layer.times.0 <= end => {
+                    end = end.max(layer.times.1);
+                    cluster.push(layer);
+                }
+                _ => {
+                    end = layer.times.1;
+                    clusters.push(vec![layer]);
+                }
             }
-            end = if cluster.is_empty() { layer.times.1 } else { end.max(layer.times.1) };
-            cluster.push(layer);
         }
-        if !cluster.is_empty() {
-            self.cluster(cluster, visit)?;
-        }
-        self.snapshot.check()
+        Ok(clusters)
     }
 
-    /// The sources that hold rows of a handle in the range.
-    fn layers(&self, (rank, handle): (usize, DeviceHandle), layers: &mut Vec<Layer>) -> Result<()> {
-        let tombstones = &self.snapshot.manifest().tombstones;
-        let touches = |range: TimeRange, times: (i64, i64)| {
-            range.touches(Timestamp::from_nanoseconds(times.0), Timestamp::from_nanoseconds(times.1))
-        };
+    /// Sealed rows of a handle in the range.
+    fn slices(&self, (rank, handle): (usize, DeviceHandle), layers: &mut Vec<Layer<'a>>) -> Result<()> {
         for (reference, segment) in &self.segments {
             let sequence = reference.entry.sequences.1;
             for slice in segment.slices(handle)? {
@@ -162,86 +218,87 @@ impl<'a> Scan<'a> {
                 if gone || !touches(self.range, slice.times) {
                     continue;
                 }
-                let deleted = tombstones.iter().any(|tombstone| {
-                    tombstone.device == handle && tombstone.sequence > sequence && touches(tombstone.range, slice.times)
-                });
-                if deleted {
-                    let rows = self.read(segment, slice.place, None)?;
-                    self.push_rows((rank, handle), sequence, rows, &excluded, layers);
-                    continue;
-                }
-                let width = reference.entry.width;
-                let bucket_start = bucket_start(width, slice.bucket);
-                let (segment, place, rows, touched) =
-                    (Arc::clone(segment), slice.place, u64::from(slice.rows), !excluded.is_empty());
-                let source = LayerSource::Slice { segment, place, rows, bucket_start, touched, excluded };
+                let source = LayerSource::Slice {
+                    segment: Arc::clone(segment),
+                    place: slice.place,
+                    rows: u64::from(slice.rows),
+                    bucket_start: bucket_start(reference.entry.width, slice.bucket),
+                    excluded,
+                    deleted: self.deletes(handle, sequence, slice.times),
+                };
                 layers.push(Layer { rank, sequence, times: slice.times, source });
-            }
-        }
-        for chunk in self.snapshot.chunks() {
-            let overlaps = chunk.times().is_some_and(|times| touches(self.range, times));
-            if overlaps
-                && chunk.devices().contains(handle.0)
-                && let Some(rows) = chunk.rows(handle)
-            {
-                let mut rows = rows.part(rows.places_in(self.range));
-                rows.columns.retain(|(metric, _)| self.metrics.contains(metric));
-                self.push_rows((rank, handle), chunk.sequences().1, rows, &[], layers);
             }
         }
         Ok(())
     }
 
-    fn push_rows(
-        &self,
-        (rank, handle): (usize, DeviceHandle),
-        sequence: Sequence,
-        rows: DeviceRows,
-        excluded: &[TimeRange],
-        layers: &mut Vec<Layer>,
-    ) {
-        let mut rows = rows.part(rows.places_in(self.range));
-        for range in excluded {
-            rows = rows.without(None, *range);
-        }
-        for tombstone in &self.snapshot.manifest().tombstones {
-            if tombstone.device == handle && tombstone.sequence > sequence {
-                rows = rows.without(tombstone.metric, tombstone.range);
+    /// Unsealed rows of a handle in the range: one commit may hold times that lie years apart, so each day is a source of its own.
+    fn chunks(&self, (rank, handle): (usize, DeviceHandle), layers: &mut Vec<Layer<'a>>) {
+        for chunk in self.snapshot.chunks() {
+            let overlaps = chunk.times().is_some_and(|times| touches(self.range, times));
+            if !overlaps || !chunk.devices().contains(handle.0) {
+                continue;
             }
-        }
-        if let (Some(first), Some(last)) = (rows.times.first().copied(), rows.times.last().copied()) {
-            layers.push(Layer { rank, sequence, times: (first, last), source: LayerSource::Rows(Arc::new(rows)) });
+            let Some(stored) = chunk.rows(handle) else { continue };
+            let sequence = chunk.sequences().1;
+            let mut rows = stored.part(stored.places_in(self.range));
+            rows.columns.retain(|(metric, _)| self.metrics.contains(metric));
+            if let (Some(first), Some(last)) = (rows.times.first(), rows.times.last()) {
+                for tombstone in self.deletes(handle, sequence, (*first, *last)) {
+                    rows = rows.without(tombstone.metric, tombstone.range);
+                }
+            }
+            let mut from = 0;
+            while from < rows.times.len() {
+                let day = rows.times[from].div_euclid(DAY_NS);
+                let to = from + rows.times[from..].partition_point(|time| time.div_euclid(DAY_NS) == day);
+                let times = (rows.times[from], rows.times[to - 1]);
+                layers.push(Layer { rank, sequence, times, source: LayerSource::Rows(rows.part(from..to)) });
+                from = to;
+            }
         }
     }
 
-    /// Gives the pieces of sources that overlap each other, and nothing else.
-    fn cluster(&self, mut cluster: Vec<Layer>, visit: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
-        if cluster.len() == 1 {
-            let Some(layer) = cluster.pop() else { return Ok(()) };
+    /// The deletes of a handle that hide something of a source.
+    fn deletes(&self, handle: DeviceHandle, sequence: Sequence, times: (i64, i64)) -> Vec<&'a Tombstone> {
+        let hides = |tombstone: &&Tombstone| {
+            tombstone.device == handle && tombstone.sequence > sequence && touches(tombstone.range, times)
+        };
+        self.snapshot.manifest().tombstones.iter().filter(hides).collect()
+    }
+
+    /// What sources that overlap each other, and nothing else, show together.
+    fn piece(&self, mut cluster: Vec<Layer<'_>>) -> Result<Piece> {
+        if let [layer] = cluster.as_slice() {
             let inside = self
                 .range
                 .covers(Timestamp::from_nanoseconds(layer.times.0), Timestamp::from_nanoseconds(layer.times.1));
-            return match layer.source {
-                LayerSource::Slice { segment, place, rows, bucket_start, touched: false, .. } if inside => {
-                    visit(Piece::Block(Block { segment, place, times: layer.times, rows, bucket_start }))
-                }
-                source => visit(Piece::Rows(self.rows_of(source)?.without_empty_rows())),
-            };
+            let whole = layer.source.is_whole();
+            if let LayerSource::Slice { segment, place, rows, bucket_start, .. } = &layer.source
+                && inside
+                && whole
+            {
+                let (segment, place, rows, bucket_start) = (Arc::clone(segment), *place, *rows, *bucket_start);
+                return Ok(Piece::Block(Block { segment, place, times: layer.times, rows, bucket_start }));
+            }
         }
         cluster.sort_by_key(|layer| (Reverse(layer.rank), layer.sequence));
-        let rows: Vec<DeviceRows> =
+        let mut rows: Vec<DeviceRows> =
             cluster.into_iter().map(|layer| self.rows_of(layer.source)).collect::<Result<_>>()?;
-        let layers: Vec<&DeviceRows> = rows.iter().collect();
-        visit(Piece::Rows(merge_rows(&layers)?.without_empty_rows()))
+        let merged = if rows.len() == 1 { rows.swap_remove(0) } else { merge_rows(&rows.iter().collect::<Vec<_>>())? };
+        Ok(Piece::Rows(merged.without_empty_rows()))
     }
 
-    fn rows_of(&self, source: LayerSource) -> Result<DeviceRows> {
+    fn rows_of(&self, source: LayerSource<'_>) -> Result<DeviceRows> {
         match source {
-            LayerSource::Rows(rows) => Ok(Arc::unwrap_or_clone(rows)),
-            LayerSource::Slice { segment, place, excluded, .. } => {
-                let mut rows = self.read(&segment, place, Some(&self.metrics))?;
+            LayerSource::Rows(rows) => Ok(rows),
+            LayerSource::Slice { segment, place, excluded, deleted, .. } => {
+                let mut rows = self.read(&segment, place, None)?;
                 for range in excluded {
                     rows = rows.without(None, range);
+                }
+                for tombstone in deleted {
+                    rows = rows.without(tombstone.metric, tombstone.range);
                 }
                 Ok(rows.part(rows.places_in(self.range)))
             }

@@ -2,7 +2,9 @@
 //!
 //! Guarantees: every instant lies in exactly one window; windows follow each other without a gap. Fixed windows align to the
 //! epoch; days, weeks (from Monday), months and years are those of a calendar, in UTC or a named zone, so that a day with a
-//! change of clocks has 23 or 25 hours.
+//! change of clocks has 23 or 25 hours. A local day begins at the first instant at which the zone's calendar shows it or a later
+//! day: a day that a zone skips (Samoa, 2011-12-30) has no window, and an hour that is repeated after a midnight
+//! (Newfoundland until 2011) stays with the day that had begun.
 
 use std::fmt;
 use std::str::FromStr;
@@ -90,8 +92,14 @@ impl Window {
             let start = i128::from(at.nanoseconds()).div_euclid(i128::from(length)) * i128::from(length);
             return Timestamp::from_nanoseconds(i64::try_from(start).unwrap_or(i64::MIN));
         }
-        let local = DateTime::from_timestamp_nanos(at.nanoseconds()).with_timezone(&self.zone).date_naive();
-        self.local_start(self.first_day(local)).unwrap_or(Timestamp::MIN)
+        let mut start = self.local_start(self.first_day(self.local_day(at))).unwrap_or(Timestamp::MIN);
+        // Where clocks went back over a midnight, the calendar shows the day before once more: the next day has begun.
+        let mut next = if self.zone == Tz::UTC { Timestamp::MAX } else { self.end_of(start) };
+        while start < next && next <= at && next < Timestamp::MAX {
+            start = next;
+            next = self.end_of(start);
+        }
+        start
     }
 
     /// The end of a window by its start: the start of the next.
@@ -102,8 +110,7 @@ impl Window {
             let whole = i128::from(start.nanoseconds()).div_euclid(i128::from(length)) + 1;
             return Timestamp::from_nanoseconds(i64::try_from(whole * i128::from(length)).unwrap_or(i64::MAX));
         }
-        let local = DateTime::from_timestamp_nanos(start.nanoseconds()).with_timezone(&self.zone).date_naive();
-        let first = self.first_day(local);
+        let first = self.first_day(self.local_day(start));
         let next = match self.kind {
             Kind::Days(days) => first.checked_add_days(Days::new(u64::from(days))),
             Kind::Weeks(weeks) => first.checked_add_days(Days::new(u64::from(weeks) * 7)),
@@ -130,35 +137,55 @@ impl Window {
         }
     }
 
-    /// The first instant of a local day: midnight, or what follows it where clocks skip midnight.
+    fn local_day(self, at: Timestamp) -> NaiveDate {
+        DateTime::from_timestamp_nanos(at.nanoseconds()).with_timezone(&self.zone).date_naive()
+    }
+
+    /// The first instant at which the calendar shows a day or a later one: midnight, or what follows it where clocks skip midnight.
     fn local_start(self, day: NaiveDate) -> Option<Timestamp> {
-        let mut local = day.and_time(NaiveTime::MIN);
-        for _ in 0..8 {
-            let instant = match self.zone.from_local_datetime(&local) {
-                LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant,
-                LocalResult::None => {
-                    local += chrono::Duration::minutes(30);
-                    continue;
+        let midnight = day.and_time(NaiveTime::MIN);
+        match self.zone.from_local_datetime(&midnight) {
+            LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => {
+                instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds)
+            }
+            // A zone is at most 16 hours from UTC, and skips at most a day.
+            LocalResult::None => {
+                let middle = midnight.and_utc().timestamp_nanos_opt()?;
+                let (mut before, mut after) =
+                    (middle.saturating_sub(MIDNIGHT_REACH_NS), middle.saturating_add(MIDNIGHT_REACH_NS));
+                while after - before > 1 {
+                    let between = before + (after - before) / 2;
+                    if self.local_day(Timestamp::from_nanoseconds(between)) >= day {
+                        after = between;
+                    } else {
+                        before = between;
+                    }
                 }
-            };
-            return instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds);
+                Some(Timestamp::from_nanoseconds(after))
+            }
         }
-        None
     }
 }
 
-/// Reads a duration as the command writes it: a number and `ns`, `us`, `ms`, `s`, `m`, `h`.
+/// How far from midnight in UTC a local day may begin.
+const MIDNIGHT_REACH_NS: i64 = 44 * HOUR_NS;
+
+/// Reads a duration as the command writes it: a number and `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `mo`, `y`. Without a date a
+/// month counts as 30 days, and a year as 365.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`].
 pub fn parse_duration_ns(text: &str) -> Result<i64> {
     match Window::from_str(text)?.kind {
         Kind::Fixed(length) => Ok(length),
-        Kind::Days(days) => Ok(i64::from(days) * super::DAY_NS),
-        Kind::Weeks(weeks) => Ok(i64::from(weeks) * 7 * super::DAY_NS),
-        Kind::Months(_) => {
-            Err(Error::new(ErrorKind::InvalidInput, format!("'{text}' has no fixed length"))
-                .advise("use days: 30d, 365d"))
+        Kind::Days(days) => Ok(i64::from(days).saturating_mul(super::DAY_NS)),
+        Kind::Weeks(weeks) => Ok((i64::from(weeks) * 7).saturating_mul(super::DAY_NS)),
+        Kind::Months(months) => {
+            let days = i64::from(months / 12) * 365 + i64::from(months % 12) * 30;
+            days.checked_mul(super::DAY_NS).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidInput, format!("'{text}' is longer than time can be stored"))
+                    .advise("at most 292y")
+            })
         }
     }
 }
@@ -237,6 +264,98 @@ mod tests {
             assert!(wrong.parse::<Window>().is_err(), "{wrong}");
         }
         assert!(Window::DAY.in_zone("Mars/Olympus").is_err());
+    }
+
+    #[test]
+    fn days_that_zones_skip_cut_or_repeat() {
+        for (zone, instants) in [
+            // Samoa went from the 29th to the 31st at midnight.
+            ("Pacific/Apia", &["2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"][..]),
+            // Nepal moved its clocks by a quarter of an hour at midnight: the day begins at 00:15.
+            ("Asia/Kathmandu", &["1985-12-30T18:30:00Z", "1985-12-31T18:30:00Z", "1986-01-01T18:15:00Z"]),
+            // Newfoundland went back at 00:01, to 23:01 of the day before: the day begins at the first midnight.
+            ("America/St_Johns", &["2010-11-06T02:30:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"]),
+        ] {
+            let day = Window::DAY.in_zone(zone).unwrap();
+            for pair in instants.windows(2) {
+                let (start, end) = (at(pair[0]), at(pair[1]));
+                assert_eq!(day.end_of(start), end, "{zone} from {start}");
+                let mut inside = start;
+                while inside < end {
+                    assert_eq!(day.start_of(inside), start, "{zone} at {inside}");
+                    inside = Timestamp::from_nanoseconds(inside.nanoseconds() + 7 * MINUTE_NS);
+                }
+                assert_eq!(day.start_of(Timestamp::from_nanoseconds(end.nanoseconds() - 1)), start);
+            }
+        }
+        let ns = |text: &str| parse_duration_ns(text).unwrap() / super::super::DAY_NS;
+        assert_eq!([ns("1mo"), ns("1y"), ns("18mo"), ns("2w")], [30, 365, 545, 14]);
+        assert!(parse_duration_ns("400y").is_err());
+    }
+
+    /// Instants just before and after each change of a zone's clocks in a span of years, found by its offset.
+    fn changes(zone: Tz, years: std::ops::Range<i64>) -> Vec<i64> {
+        use chrono::Offset;
+        let offset = |at: i64| DateTime::from_timestamp_nanos(at).with_timezone(&zone).offset().fix().local_minus_utc();
+        let step = 5 * super::super::DAY_NS;
+        let mut found = Vec::new();
+        let mut before = years.start * 365 * super::super::DAY_NS;
+        while before < years.end * 365 * super::super::DAY_NS {
+            let (mut low, mut high) = (before, before + step);
+            if offset(low) != offset(high) {
+                while high - low > 1 {
+                    let middle = low + (high - low) / 2;
+                    if offset(middle) == offset(low) { low = middle } else { high = middle }
+                }
+                found.push(high);
+            }
+            before += step;
+        }
+        found
+    }
+
+    #[test]
+    fn windows_tile_time_around_every_change_of_clocks() {
+        let zones = [
+            "Pacific/Apia",
+            "Pacific/Kwajalein",
+            "Pacific/Enderbury",
+            "Asia/Kathmandu",
+            "America/St_Johns",
+            "America/Sao_Paulo",
+            "America/Juneau",
+            "Asia/Manila",
+            "Africa/Cairo",
+            "Asia/Beirut",
+            "Antarctica/Casey",
+            "Australia/Lord_Howe",
+            "Europe/Dublin",
+            "Atlantic/Azores",
+        ];
+        let windows = ["1d", "2d", "1w", "1mo", "1y"];
+        for name in zones {
+            let zone: Tz = name.parse().unwrap();
+            let mut edges = changes(zone, -70..67);
+            assert!(edges.len() > 1, "{name}");
+            edges.dedup();
+            for edge in edges {
+                for hours in [-49, -25, -24, -2, -1, 0, 1, 2, 23, 24, 25, 49] {
+                    for aside in [-1, 0, 61_000_000_000] {
+                        let instant = Timestamp::from_nanoseconds(edge + hours * HOUR_NS + aside);
+                        for window in windows {
+                            let window: Window = window.parse::<Window>().unwrap().in_zone(name).unwrap();
+                            let start = window.start_of(instant);
+                            let end = window.end_of(start);
+                            assert!(start <= instant && instant < end, "{window} in {name}: {start} {instant} {end}");
+                            assert_eq!(window.start_of(start), start, "{window} in {name} at {instant}");
+                            let last = Timestamp::from_nanoseconds(end.nanoseconds() - 1);
+                            assert_eq!(window.start_of(last), start, "{window} in {name} at {instant}");
+                            assert_eq!(window.start_of(end), end, "{window} in {name} at {instant}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

@@ -10,7 +10,8 @@ use fleetlog::operator::{Aggregate, AttributeFilter, Expression, Fill, ValueFilt
 use fleetlog::{EventKind, Timestamp, Window};
 
 pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
-use value::{condition, duration, library, pair, size, time};
+pub(crate) use value::{Expressions, Names};
+use value::{condition, duration, expression, expressions, library, names, pair, size, time};
 
 /// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
 ///
@@ -159,6 +160,9 @@ pub(crate) enum AttributeVerb {
         /// The device's id.
         #[arg(long)]
         device: String,
+        /// All that was ever said of them, in the order of the commits, with the values that were corrected since.
+        #[arg(long)]
+        history: bool,
     },
 }
 
@@ -185,9 +189,10 @@ impl Cohort {
 pub(crate) struct QueryArguments {
     /// The store's folder.
     pub(crate) store: PathBuf,
-    /// Metrics, or arithmetic of them: power_w or voltage_v*current_a.
-    #[arg(long, value_name = "M[,M]", value_delimiter = ',', required = true, value_parser = Expression::parse)]
-    pub(crate) metric: Vec<Expression>,
+    /// Metrics, or arithmetic of them: power_w or voltage_v*current_a. A metric's exact name comes first; in arithmetic, or with a
+    /// comma in it, a name stands in double quotes: '"co2-ppm"*1e-3'.
+    #[arg(long, value_name = "M[,M]", required = true, value_parser = expressions)]
+    pub(crate) metric: Vec<Expressions>,
     /// count, sum, mean, min, max, stddev, variance, first, last, median, pNN, histogram, rate, delta, slope, count_nan.
     #[arg(long, value_name = "A[,A]", value_delimiter = ',', required = true, value_parser = library::<Aggregate>)]
     pub(crate) aggregate: Vec<Aggregate>,
@@ -199,13 +204,14 @@ pub(crate) struct QueryArguments {
     pub(crate) by: Vec<String>,
     #[command(flatten)]
     pub(crate) cohort: Cohort,
-    /// Only instants at which a metric passes, as 'temperature_c>25'; repeats as AND.
+    /// Only instants at which a metric passes, as 'temperature_c>25', or a text, as 'mode=on'; repeats as AND.
     #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
     pub(crate) filter: Vec<ValueFilter>,
     /// The zone of days, weeks and months; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
-    /// What stands in windows without samples: none, null, previous, linear.
+    /// What stands in windows without samples, from --from to --to: none, null, previous, linear. Counts are 0 there; sums, deltas,
+    /// rates and histograms stay empty.
     #[arg(long, default_value = "none", value_parser = library::<Fill>)]
     pub(crate) fill: Fill,
     /// At most so many rows.
@@ -224,7 +230,7 @@ pub(crate) struct TrendArguments {
     /// The store's folder.
     pub(crate) store: PathBuf,
     /// A metric, or arithmetic of metrics.
-    #[arg(long, value_name = "M", value_parser = Expression::parse)]
+    #[arg(long, value_name = "M", value_parser = expression)]
     pub(crate) metric: Expression,
     /// The windows whose means the line is fitted to.
     #[arg(long, value_name = "D", value_parser = library::<Window>)]
@@ -250,8 +256,8 @@ pub(crate) struct SamplesArguments {
     #[arg(long)]
     pub(crate) device: String,
     /// Metrics; all of the device by default.
-    #[arg(long, value_name = "M[,M]", value_delimiter = ',')]
-    pub(crate) metric: Vec<String>,
+    #[arg(long, value_name = "M[,M]", value_parser = names)]
+    pub(crate) metric: Vec<Names>,
     /// From this instant on.
     #[arg(long, value_name = "T", value_parser = time)]
     pub(crate) from: Option<Timestamp>,
@@ -268,8 +274,8 @@ pub(crate) struct LatestArguments {
     /// The store's folder.
     pub(crate) store: PathBuf,
     /// Metrics; all by default.
-    #[arg(long, value_name = "M[,M]", value_delimiter = ',')]
-    pub(crate) metric: Vec<String>,
+    #[arg(long, value_name = "M[,M]", value_parser = names)]
+    pub(crate) metric: Vec<Names>,
     #[command(flatten)]
     pub(crate) cohort: Cohort,
 }
@@ -278,7 +284,7 @@ pub(crate) struct LatestArguments {
 pub(crate) struct GapsArguments {
     /// The store's folder.
     pub(crate) store: PathBuf,
-    /// How long a gap is at least: 5m, 1h.
+    /// How long a gap is at least: 5m, 1h, 1d; a month counts as 30 days, a year as 365.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) longer_than: i64,
     /// One row per device.
@@ -351,7 +357,7 @@ pub(crate) struct DeleteArguments {
     /// The device's id.
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// Devices whose attribute had one of these values in the range; repeats as AND.
+    /// Only while the attribute had one of these values; repeats as AND.
     #[arg(long = "where", value_name = "ATTR=V[,V]", value_parser = condition)]
     pub(crate) conditions: Vec<AttributeFilter>,
     /// Only this metric.

@@ -1,7 +1,7 @@
 //! Values of arguments, read as the library reads them.
 
 use fleetlog::Timestamp;
-use fleetlog::operator::{AttributeFilter, attribute};
+use fleetlog::operator::{AttributeFilter, Expression, attribute};
 
 /// Reads a value as the library does.
 pub(super) fn library<T: std::str::FromStr<Err = fleetlog::Error>>(text: &str) -> Result<T, fleetlog::Error> {
@@ -14,6 +14,47 @@ pub(super) fn time(text: &str) -> Result<Timestamp, fleetlog::Error> {
 
 pub(super) fn duration(text: &str) -> Result<i64, fleetlog::Error> {
     fleetlog::time::parse_duration_ns(text)
+}
+
+/// Names between commas; a name in double quotes may have a comma in it.
+fn split(text: &str) -> Result<Vec<String>, String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        quoted ^= c == '"';
+        match parts.last_mut() {
+            Some(last) if quoted || c != ',' => last.push(c),
+            _ => parts.push(String::new()),
+        }
+    }
+    if parts.iter().any(|part| part.trim().is_empty()) {
+        return Err("write names with commas between them".to_owned());
+    }
+    Ok(parts)
+}
+
+/// What is asked about: metrics, or arithmetic of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Expressions(pub(crate) Vec<Expression>);
+
+pub(super) fn expressions(text: &str) -> Result<Expressions, String> {
+    Ok(Expressions(split(text)?.iter().map(|part| Expression::named(part)).collect()))
+}
+
+pub(super) fn expression(text: &str) -> Result<Expression, String> {
+    Ok(Expression::named(text))
+}
+
+/// Names of metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Names(pub(crate) Vec<String>);
+
+pub(super) fn names(text: &str) -> Result<Names, String> {
+    let plain = |part: String| match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inside) => inside.replace("\"\"", "\""),
+        None => part,
+    };
+    Ok(Names(split(text)?.into_iter().map(plain).collect()))
 }
 
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {

@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use fleetlog::dump::{DumpRequest, dump as dump_store};
 use fleetlog::store::StoreInfo;
@@ -12,11 +13,16 @@ use crate::arguments::{Common, DumpArguments, Format};
 use crate::output::Output;
 use crate::{Failure, Outcome};
 
-use super::{open_reader, options};
+use super::{open_reader, options, tell, timed};
 
 pub(crate) fn info(common: &Common, store: &Path) -> Result<Outcome, Failure> {
     let reading = open_reader(common, store)?;
+    let started = Instant::now();
     let info = reading.store.info()?;
+    if common.explain {
+        let explain = timed(started);
+        tell(reading.open_ms, &explain, vec![explain.elapsed_ms]);
+    }
     if matches!(common.format, Some(Format::Json | Format::Jsonl)) {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", as_json(&info))?;

@@ -11,7 +11,7 @@ use super::{open_reader, repeat};
 
 pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
-    let mut query = Query::expressions(arguments.metric.iter().cloned())
+    let mut query = Query::expressions(arguments.metric.iter().flat_map(|named| named.0.iter().cloned()))
         .aggregate(arguments.aggregate.iter().copied())
         .by(arguments.by.iter().cloned())
         .between(from, to)

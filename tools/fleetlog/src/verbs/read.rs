@@ -1,15 +1,16 @@
 //! `samples`, `latest`, `gaps`, `outliers`, `events`, `device`.
 
 use std::path::Path;
+use std::time::Instant;
 
-use fleetlog::operator::{EventsRequest, Explain, GapsRequest, LatestRequest, OutliersRequest, SamplesRequest};
+use fleetlog::operator::{EventsRequest, GapsRequest, LatestRequest, OutliersRequest, SamplesRequest};
 use fleetlog::{Cell, Event, Table, Timestamp};
 
 use crate::arguments::{Common, EventsArguments, GapsArguments, LatestArguments, OutliersArguments, SamplesArguments};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{open_reader, repeat, tell};
+use super::{open_reader, repeat, timed};
 
 /// Hands batches to the output while the library still produces them; what stops the output stops the call.
 struct Sink {
@@ -38,23 +39,32 @@ impl Sink {
 
 pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<Outcome, Failure> {
     let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
-    let mut request =
-        SamplesRequest::device(&arguments.device).metrics(arguments.metric.iter().cloned()).between(from, to);
+    let metrics = arguments.metric.iter().flat_map(|named| named.0.iter().cloned());
+    let mut request = SamplesRequest::device(&arguments.device).metrics(metrics).between(from, to);
     if let Some(rows) = arguments.downsample {
         request = request.downsample(rows);
     }
     let reading = open_reader(common, &arguments.store)?;
     let mut sink = Sink { output: Output::new(common), failure: None };
-    let explain = reading.store.samples(&reading.snapshot, &request, None, &mut |batch| Ok(sink.take(&batch)))?;
-    if common.explain {
-        tell(reading.open_ms, &explain, vec![explain.elapsed_ms]);
-    }
+    let mut first = true;
+    progress::with_bar(common.quiet, "samples", false, |progress| {
+        repeat(common, reading.open_ms, || {
+            // The answer is written once, however often it is asked for.
+            let writes = std::mem::take(&mut first);
+            let give = &mut |batch: Table| Ok(!writes || sink.take(&batch));
+            let explain = reading.store.samples(&reading.snapshot, &request, Some(progress), give)?;
+            Ok(((), explain))
+        })
+    })?;
     sink.finish()
 }
 
 pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
-    let mut request = LatestRequest::default().metrics(arguments.metric.iter().cloned()).between(from, to);
+    let mut request = LatestRequest::default()
+        .metrics(arguments.metric.iter().flat_map(|named| named.0.iter().cloned()))
+        .between(from, to)
+        .statistics(!common.no_statistics);
     for condition in &arguments.cohort.conditions {
         request = request.filter(condition.clone());
     }
@@ -82,7 +92,8 @@ pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome
 
 pub(crate) fn outliers(common: &Common, arguments: &OutliersArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
-    let mut request = OutliersRequest::new(&arguments.metric, arguments.sigma).between(from, to);
+    let mut request =
+        OutliersRequest::new(&arguments.metric, arguments.sigma).between(from, to).statistics(!common.no_statistics);
     for condition in &arguments.cohort.conditions {
         request = request.filter(condition.clone());
     }
@@ -104,23 +115,26 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
-    let started = std::time::Instant::now();
     let mut sink = Sink { output: Output::new(common), failure: None };
     let names = ["device", "time", "kind", "labels"];
-    sink.take(&Table::with_names(&names));
-    reading.store.events(&reading.snapshot, &request, None, &mut |event| {
-        let mut row = Table::with_names(&names);
-        row.push(cells(event))?;
-        Ok(sink.take(&row))
+    let mut first = true;
+    progress::with_bar(common.quiet, "events", false, |progress| {
+        repeat(common, reading.open_ms, || {
+            let started = Instant::now();
+            let writes = std::mem::take(&mut first);
+            let mut give = |event: Option<&Event>| {
+                if !writes {
+                    return Ok(true);
+                }
+                let mut rows = Table::with_names(&names);
+                event.map_or(Ok(()), |event| rows.push(cells(event)))?;
+                Ok(sink.take(&rows))
+            };
+            reading.store.events(&reading.snapshot, &request, Some(progress), &mut |event| give(Some(event)))?;
+            give(None)?;
+            Ok(((), timed(started)))
+        })
     })?;
-    if common.explain {
-        let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-        tell(
-            reading.open_ms,
-            &Explain { elapsed_ms, scan_ms: elapsed_ms, threads: 1, ..Explain::default() },
-            vec![elapsed_ms],
-        );
-    }
     sink.finish()
 }
 
@@ -136,7 +150,13 @@ fn cells(event: &Event) -> Vec<Cell> {
 
 pub(crate) fn device(common: &Common, store: &Path, id: &str) -> Result<Outcome, Failure> {
     let reading = open_reader(common, store)?;
-    let page = reading.store.device_page(&reading.snapshot, id, None)?;
+    let page = progress::with_bar(common.quiet, "parts", false, |progress| {
+        repeat(common, reading.open_ms, || {
+            let started = Instant::now();
+            let page = reading.store.device_page(&reading.snapshot, id, Some(progress))?;
+            Ok((page, timed(started)))
+        })
+    })?;
     // One table for all parts, so that scripts read it as any other.
     let mut whole = Table::with_names(&["section", "name", "time", "value", "more"]);
     let pick = |table: &Table, row: &[Cell], column: &str| {

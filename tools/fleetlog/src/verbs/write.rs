@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use fleetlog::operator::{attribute as where_attribute, attribute_history, cohort_ids};
-use fleetlog::{Delete, DeviceId, Error, ErrorKind, MetricName, Options, Store, TimeRange, WriteBatch};
+use fleetlog::operator::{attribute as where_attribute, attribute_history, attribute_statements, cohort_stretches};
+use fleetlog::{Delete, Error, ErrorKind, MetricName, Options, Store, TimeRange, WriteBatch};
 
 use crate::arguments::{AttributeVerb, Common, DeleteArguments};
 use crate::output::Output;
@@ -58,9 +58,10 @@ pub(crate) fn attribute(common: &Common, verb: &AttributeVerb) -> Result<Outcome
             store.write(batch)?;
             store.close()?;
         }
-        AttributeVerb::Show { store, device } => {
+        AttributeVerb::Show { store, device, history } => {
             let reading = open_reader(common, store)?;
-            Output::new(common).table(&attribute_history(&reading.snapshot, device)?)?;
+            let show = if *history { attribute_statements } else { attribute_history };
+            Output::new(common).table(&show(&reading.snapshot, device)?)?;
         }
     }
     Ok(Outcome::Done)
@@ -90,7 +91,7 @@ pub(crate) fn delete(common: &Common, arguments: &DeleteArguments) -> Result<Out
     let mut conditions = arguments.conditions.clone();
     conditions.extend(arguments.device.as_ref().map(|id| where_attribute("device").is(id)));
     let snapshot = store.snapshot()?;
-    let devices: Vec<DeviceId> = cohort_ids(&snapshot, &conditions, range)?;
+    let devices = cohort_stretches(&snapshot, &conditions, range)?;
     if devices.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "no device is meant").advise("check --device and --where").into());
     }
@@ -100,8 +101,11 @@ pub(crate) fn delete(common: &Common, arguments: &DeleteArguments) -> Result<Out
     }
     drop(snapshot);
     let mut batch = WriteBatch::new();
-    for device in &devices {
-        batch.delete(Delete { device: device.clone(), metric: metric.clone(), range, events: arguments.events });
+    for (device, stretches) in &devices {
+        for range in stretches {
+            let (device, metric) = (device.clone(), metric.clone());
+            batch.delete(Delete { device, metric, range: *range, events: arguments.events });
+        }
     }
     store.write(batch)?;
     store.close()?;

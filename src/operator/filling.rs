@@ -1,0 +1,141 @@
+//! Rows for windows without samples, and values for metrics that have none in a window.
+//!
+//! Which windows there are depends on the question and on the answer's own rows, never on how the store lies: from the range's
+//! first window to its last, and where the range has no end, from the first window that any group has, or to the last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Cell;
+use crate::time::{Timestamp, Window};
+
+use super::aggregate::Aggregate;
+use super::answer::Finished;
+use super::cohort::GroupKey;
+use super::query::{Fill, Query};
+
+/// How windows without samples are filled.
+pub(super) struct Filling<'a> {
+    query: &'a Query,
+    every: Window,
+    /// Cells of a row that name it: its group and window.
+    named: usize,
+    /// The most rows of an answer.
+    most: usize,
+}
+
+impl<'a> Filling<'a> {
+    pub(super) fn new(query: &'a Query, every: Window, most: usize) -> Self {
+        Self { query, every, named: query.by.len() + 1, most }
+    }
+
+    /// Fills the windows of each group, which stand together, in order.
+    pub(super) fn groups(&self, finished: Vec<Finished>) -> Result<Vec<Finished>> {
+        let windows = || finished.iter().map(|finished| finished.window);
+        let (Some(earliest), Some(latest)) = (windows().min(), windows().max()) else { return Ok(finished) };
+        let range = self.query.range;
+        let first = if range.from == Timestamp::MIN { earliest } else { self.every.start_of(range.from) };
+        let last = if range.to == Timestamp::MAX {
+            latest
+        } else {
+            self.every.start_of(Timestamp::from_nanoseconds(range.to.nanoseconds() - 1))
+        };
+        let mut filled = Vec::new();
+        let mut rest = finished.into_iter().peekable();
+        while let Some(row) = rest.next() {
+            let key = Arc::clone(&row.key);
+            let mut known = BTreeMap::from([(row.window, row)]);
+            while let Some(next) = rest.next_if(|next| next.key == key) {
+                known.insert(next.window, next);
+            }
+            let from = filled.len();
+            self.rows(&key, known, (first, last), &mut filled)?;
+            if matches!(self.query.fill, Fill::Previous | Fill::Linear) {
+                self.values(&mut filled[from..]);
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Appends a row for each window of a group.
+    fn rows(
+        &self,
+        key: &Arc<GroupKey>,
+        mut known: BTreeMap<Timestamp, Finished>,
+        (first, last): (Timestamp, Timestamp),
+        filled: &mut Vec<Finished>,
+    ) -> Result<()> {
+        let Some(any) = known.values().next() else { return Ok(()) };
+        let group = any.row[..self.named - 1].to_vec();
+        let mut window = first;
+        while window <= last {
+            if filled.len() >= self.most {
+                return Err(Error::new(
+                    ErrorKind::LimitExceeded,
+                    "filling makes more windows than the answer may take",
+                )
+                .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
+            }
+            filled.push(known.remove(&window).unwrap_or_else(|| self.empty(key, &group, window)));
+            let next = self.every.end_of(window);
+            if next <= window {
+                break;
+            }
+            window = next;
+        }
+        Ok(())
+    }
+
+    fn empty(&self, key: &Arc<GroupKey>, group: &[Cell], window: Timestamp) -> Finished {
+        let nothing = |aggregate: &Aggregate| match aggregate {
+            Aggregate::Count | Aggregate::CountNan => Cell::Integer(0),
+            _ => Cell::Null,
+        };
+        let metrics = self.query.metrics.len();
+        let cells = (0..metrics).flat_map(|_| self.query.aggregates.iter().map(nothing));
+        let row = group.iter().cloned().chain([Cell::Time(window)]).chain(cells).collect();
+        Finished { key: Arc::clone(key), window, row, absent: (0..metrics as u16).collect() }
+    }
+
+    /// Fills the values of one group, metric by metric.
+    fn values(&self, rows: &mut [Finished]) {
+        let aggregates = &self.query.aggregates;
+        for metric in 0..self.query.metrics.len() {
+            let has: Vec<usize> = (0..rows.len()).filter(|row| !rows[*row].absent.contains(&(metric as u16))).collect();
+            for (place, before) in has.iter().enumerate() {
+                let after = has.get(place + 1).copied();
+                for row in before + 1..after.unwrap_or(rows.len()) {
+                    for (number, _) in aggregates.iter().enumerate().filter(|(_, aggregate)| !aggregate.adds_up()) {
+                        let column = self.named + metric * aggregates.len() + number;
+                        rows[row].row[column] = match (self.query.fill, after) {
+                            (Fill::Previous, _) => rows[*before].row[column].clone(),
+                            (_, Some(after)) => {
+                                let (from, to) = (&rows[*before], &rows[after]);
+                                let part = span_ns(from.window, rows[row].window) / span_ns(from.window, to.window);
+                                between(&from.row[column], &to.row[column], part)
+                            }
+                            _ => Cell::Null,
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn span_ns(from: Timestamp, to: Timestamp) -> f64 {
+    (i128::from(to.nanoseconds()) - i128::from(from.nanoseconds())) as f64
+}
+
+fn between(left: &Cell, right: &Cell, part: f64) -> Cell {
+    let number = |cell: &Cell| match cell {
+        Cell::Float(value) => Some(*value),
+        Cell::Integer(value) => Some(*value as f64),
+        _ => None,
+    };
+    match (number(left), number(right)) {
+        (Some(left), Some(right)) => Cell::Float(left + (right - left) * part),
+        _ => Cell::Null,
+    }
+}

@@ -1,0 +1,121 @@
+//! A query whose names are found: what can be wrong with it is known before anything is read.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{MetricDefinition, MetricHandle, MetricType, Nature};
+use crate::store::Snapshot;
+
+use super::aggregate::Needs;
+use super::cohort;
+use super::expression::Expression;
+use super::query::{Fill, Query};
+
+/// A query whose names are found.
+pub(super) struct Prepared<'a> {
+    pub(super) query: &'a Query,
+    /// What is asked about, with names resolved.
+    pub(super) expressions: Vec<Expression>,
+    /// For each expression the metrics that it names.
+    pub(super) operands: Vec<Vec<MetricDefinition>>,
+    pub(super) filters: Vec<MetricHandle>,
+    pub(super) needs: Needs,
+    /// All metrics that are read.
+    pub(super) metrics: Vec<MetricHandle>,
+    /// Whether statistics may answer.
+    pub(super) statistics: bool,
+}
+
+impl<'a> Prepared<'a> {
+    /// Finds the names of a query.
+    pub(super) fn new(snapshot: &Snapshot, query: &'a Query) -> Result<Self> {
+        if query.metrics.is_empty() || query.aggregates.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a query needs a metric and an aggregate"));
+        }
+        cohort::check_range(query.range)?;
+        if query.fill != Fill::None && query.every.is_none() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "windows without samples are filled, and there are no windows",
+            )
+            .advise("add --every, or leave --fill out"));
+        }
+        cohort::check_attributes(snapshot, &query.by)?;
+        let is_metric = |name: &str| snapshot.catalog().metric(name).is_some();
+        let expressions: Vec<Expression> =
+            query.metrics.iter().map(|named| named.resolve(is_metric)).collect::<Result<_>>()?;
+        let find = |name: &str| metric(snapshot, name).cloned();
+        let mut operands = Vec::new();
+        for expression in &expressions {
+            let found = expression.names().iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
+            if let Some(text) = found.iter().find(|metric| metric.metric_type == MetricType::Text)
+                && !(expression.is_metric() && query.aggregates.iter().all(|aggregate| aggregate.is_of_text()))
+            {
+                return Err(Error::new(
+                    ErrorKind::TypeMismatch,
+                    format!("metric '{}' is text: it has only count, count_nan, first and last", text.name),
+                ));
+            }
+            operands.push(found);
+        }
+        let filters: Vec<MetricDefinition> =
+            query.filters.iter().map(|filter| find(&filter.metric)).collect::<Result<_>>()?;
+        query.filters.iter().zip(&filters).try_for_each(|(filter, metric)| filter.check(metric.metric_type))?;
+        let filters: Vec<MetricHandle> = filters.iter().map(|metric| metric.handle).collect();
+        let named = operands.iter().flatten().map(|metric| metric.handle).chain(filters.iter().copied());
+        let metrics = named.collect();
+        let needs = Needs::of(&query.aggregates);
+        let reads_text = needs.ends && operands.iter().flatten().any(|metric| metric.metric_type == MetricType::Text);
+        let statistics = query.statistics
+            && needs.statistics_suffice()
+            && query.filters.is_empty()
+            && !reads_text
+            && expressions.iter().all(Expression::is_metric);
+        let prepared = Self { query, expressions, operands, filters, needs, metrics, statistics };
+        prepared.check_order()?;
+        Ok(prepared)
+    }
+
+    /// An order by what is not a column is noticed before anything is read.
+    fn check_order(&self) -> Result<()> {
+        let Some((name, _)) = &self.query.order else { return Ok(()) };
+        let columns = super::answer::columns(self);
+        if columns.iter().any(|column| column.name == *name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        Err(Error::new(ErrorKind::InvalidInput, format!("the answer has no column '{}'", name.escape_debug()))
+            .advise(format!("use {}", known.join(", "))))
+    }
+
+    /// The type of an expression's values.
+    pub(super) fn metric_type(&self, place: usize) -> MetricType {
+        if self.expressions[place].is_metric() { self.operands[place][0].metric_type } else { MetricType::Float }
+    }
+
+    /// Whether an expression's values are whole numbers.
+    pub(super) fn is_whole(&self, place: usize) -> bool {
+        matches!(self.metric_type(place), MetricType::Integer | MetricType::Boolean)
+    }
+
+    /// The unit of an expression's values.
+    pub(super) fn unit(&self, place: usize) -> Option<String> {
+        if self.expressions[place].is_metric() { self.operands[place][0].unit.clone() } else { None }
+    }
+
+    /// Whether an expression grows without end: only a metric by itself can be a counter, arithmetic is a gauge.
+    pub(super) fn nature(&self, place: usize) -> Nature {
+        if self.expressions[place].is_metric() { self.operands[place][0].nature } else { Nature::Gauge }
+    }
+}
+
+/// A metric by name, or an error that lists what there is.
+pub(super) fn metric<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s MetricDefinition> {
+    snapshot.catalog().metric(name).ok_or_else(|| {
+        let known: Vec<&str> = snapshot.catalog().metrics().map(|metric| metric.name.as_str()).take(20).collect();
+        let error = Error::new(ErrorKind::NotFound, format!("there is no metric '{}'", name.escape_default()));
+        error.advise(if known.is_empty() {
+            "the store has no metrics".to_owned()
+        } else {
+            format!("use {}", known.join(", "))
+        })
+    })
+}

@@ -1,0 +1,432 @@
+//! Questions whose answers are known by hand, in every layout: unsealed, sealed by day, compacted by month.
+
+use fleetlog::operator::{
+    Aggregate, DevicePage, Expression, Fill, GapsRequest, LatestRequest, OutliersRequest, Query, SamplesRequest,
+    attribute, attribute_statements, cohort_stretches,
+};
+use fleetlog::{Cell, ErrorKind, Nature, Options, Progress, Store, TimeRange, Timestamp, Window, WriteBatch};
+
+const MINUTE_NS: i64 = 60_000_000_000;
+const HOUR_NS: i64 = 60 * MINUTE_NS;
+const DAY_NS: i64 = 24 * HOUR_NS;
+/// 2025-01-01.
+const BASE_NS: i64 = 20_089 * DAY_NS;
+
+fn at(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanoseconds(nanoseconds)
+}
+
+fn open(folder: &tempfile::TempDir) -> Store {
+    Store::open(folder.path().join("store"), Options { compact_in_background: false, ..Options::default() }).unwrap()
+}
+
+/// Writes a batch, and checks a claim unsealed, sealed and compacted.
+fn in_every_layout(batch: WriteBatch, check: impl Fn(&Store, &str)) {
+    commits_in_every_layout([batch], check);
+}
+
+fn commits_in_every_layout<const N: usize>(batches: [WriteBatch; N], check: impl Fn(&Store, &str)) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    for batch in batches {
+        store.write(batch).unwrap();
+        // Each commit in a chunk of its own.
+        store.snapshot().unwrap();
+    }
+    check(&store, "unsealed");
+    store.seal().unwrap();
+    check(&store, "sealed");
+    store.compact(true, None).unwrap();
+    check(&store, "compacted");
+}
+
+fn row(store: &Store, query: Query) -> Vec<Cell> {
+    let table = store.query(query).unwrap();
+    assert_eq!(table.rows().len(), 1, "{table:?}");
+    table.rows()[0].clone()
+}
+
+fn float(cell: &Cell) -> f64 {
+    match cell {
+        Cell::Float(value) => *value,
+        Cell::Integer(value) => *value as f64,
+        other => panic!("{other:?} is no number"),
+    }
+}
+
+fn close(found: f64, expected: f64, relative: f64) -> bool {
+    (found - expected).abs() <= relative * expected.abs()
+}
+
+#[test]
+fn a_slope_is_that_of_the_textbook_at_any_rate_of_samples() {
+    // A microsecond apart, half of them before a midnight: 3 units a day. And two days apart, over a year.
+    for (start, step) in [(BASE_NS + DAY_NS - 50_000, 1_000), (BASE_NS + 5, 2 * DAY_NS), (BASE_NS, 7 * MINUTE_NS)] {
+        let mut batch = WriteBatch::new();
+        for place in 0..180_i64 {
+            let days = (place * step) as f64 / DAY_NS as f64;
+            batch.reading("a", at(start + place * step)).float("level", 3.0 * days);
+        }
+        batch.reading("b", at(start)).float("alone", 1.0);
+        batch.reading("c", at(start)).float("alone", 2.0);
+        in_every_layout(batch, |store, layout| {
+            for statistics in [true, false] {
+                let slope = |metric: &str| {
+                    row(store, Query::metric(metric).aggregate([Aggregate::Slope]).statistics(statistics))[0].clone()
+                };
+                let found = float(&slope("level"));
+                assert!(close(found, 3.0, 1e-12), "{found} of steps of {step} ns, {layout}");
+                assert_eq!(slope("alone"), Cell::Null, "one instant has no slope, {layout}");
+            }
+        });
+    }
+}
+
+#[test]
+fn years_apart_overflow_nothing() {
+    let (first, last) = (Timestamp::parse("1700-01-01").unwrap(), Timestamp::parse("2200-01-01").unwrap());
+    let days = 182_621.0; // 500 years, of which 121 have a leap day
+    let mut batch = WriteBatch::new();
+    batch.reading("a", first).float("level", 1.0).integer("count", -5);
+    batch.reading("a", last).float("level", 3.0).integer("count", 7);
+    in_every_layout(batch, |store, layout| {
+        let asked = [Aggregate::Delta, Aggregate::Rate, Aggregate::Slope];
+        let level = row(store, Query::metric("level").aggregate(asked));
+        assert_eq!(level[0], Cell::Float(2.0), "{layout}");
+        assert!(close(float(&level[1]), 2.0 / (days * 86_400.0), 1e-12), "{level:?} {layout}");
+        assert!(close(float(&level[2]), 2.0 / days, 1e-12), "{level:?} {layout}");
+        assert_eq!(row(store, Query::metric("count").aggregate([Aggregate::Delta])), [Cell::Integer(12)]);
+        let century: Window = "1200mo".parse().unwrap();
+        let filled = store.query(Query::metric("level").every(century).fill(Fill::Linear)).unwrap();
+        let values: Vec<f64> = filled.rows().iter().map(|row| float(&row[1])).collect();
+        assert_eq!(values.len(), 6);
+        assert!((0..6).all(|place| (values[place] - (1.0 + 0.4 * place as f64)).abs() < 1e-4), "{values:?}");
+    });
+}
+
+#[test]
+fn integers_beyond_what_floats_hold_stay_exact() {
+    let large = (1_i64 << 53) + 1;
+    let mut batch = WriteBatch::new();
+    for (hour, value) in [(0, large), (1, large + 2), (2, large + 7), (30, -large - 2)] {
+        batch.reading("a", at(BASE_NS + hour * HOUR_NS + 5)).integer("count", value);
+    }
+    in_every_layout(batch, |store, layout| {
+        // Two hours of a day: what rollups answer, which have extremes as floats; growth is told from the samples alone.
+        let ask = |asked: &[Aggregate]| {
+            let query = Query::metric("count").aggregate(asked.iter().copied()).every("2h".parse().unwrap());
+            store.query(query).unwrap()
+        };
+        let extremes = ask(&[Aggregate::Min, Aggregate::Max, Aggregate::Sum]);
+        let growth = ask(&[Aggregate::Delta]);
+        let integers = |row: usize| [&extremes.rows()[row][1..], &growth.rows()[row][1..]].concat();
+        let cell = Cell::Integer;
+        assert_eq!(integers(0), [cell(large), cell(large + 2), cell(2 * large + 2), cell(2)], "{layout}");
+        assert_eq!(integers(1), [cell(large + 7), cell(large + 7), cell(large + 7), cell(5)], "{layout}");
+        let least = -large - 2;
+        assert_eq!(integers(2), [cell(least), cell(least), cell(least), cell(-2 * large - 9)], "{layout}");
+    });
+}
+
+#[test]
+fn a_wrong_clock_costs_only_the_blocks_that_it_touches() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let mut batch = WriteBatch::new();
+    for hour in 0..24 * 300 {
+        batch.reading("a", at(BASE_NS + hour * HOUR_NS)).float("level", hour as f64);
+    }
+    store.write(batch).unwrap();
+    store.seal().unwrap();
+    store.compact(true, None).unwrap();
+    let mut batch = WriteBatch::new();
+    // One commit: a clock at 1970, and a row of now, inside the last sealed month.
+    batch.reading("a", at(5)).float("level", 0.0);
+    batch.reading("a", at(BASE_NS + 299 * DAY_NS + 7)).float("level", 1.0);
+    store.write(batch).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let query = Query::metric("level").aggregate([Aggregate::Count, Aggregate::Last]).every(Window::MONTH);
+    let (table, explain) = store.query_at(&snapshot, &query, None).unwrap();
+    let counts: f64 = table.rows().iter().map(|row| float(&row[1])).sum();
+    assert_eq!((counts, table.rows().len()), (7_202.0, 11));
+    // Ten months are sealed; one of them has an unsealed row.
+    assert_eq!((explain.blocks_from_statistics, explain.blocks_decoded), (9, 1), "{explain:?}");
+}
+
+#[test]
+fn increments_before_a_range_and_beside_a_condition_count_as_they_are() {
+    let mut batch = WriteBatch::new();
+    // A counter that grows by 10 an hour, and starts again at hour 50; a gap from hour 20 to hour 90 of the second device.
+    for hour in 0..200_i64 {
+        let value = 10 * if hour < 50 { hour } else { hour - 50 };
+        batch.reading("a", at(BASE_NS + hour * HOUR_NS)).integer("energy_wh", value).float("load", (hour % 2) as f64);
+        if !(20..90).contains(&hour) {
+            batch.reading("b", at(BASE_NS + hour * HOUR_NS)).integer("energy_wh", 10 * hour);
+        }
+    }
+    batch.nature("energy_wh", Nature::Counter);
+    batch.attribute("a", "region", "north").from(at(0));
+    batch.attribute("a", "region", "south").from(at(BASE_NS + 100 * HOUR_NS));
+    in_every_layout(batch, |store, layout| {
+        let base = || Query::metric("energy_wh").aggregate([Aggregate::Delta, Aggregate::Rate]);
+        // Hours 1 to 49 grow by 10, hour 50 starts at 0, hours 51 to 199 grow by 10.
+        let a = || base().filter(attribute("device").is("a"));
+        assert_eq!(row(store, a())[0], Cell::Integer(490 + 1_490), "{layout}");
+        let ranged = |from: i64, to: i64| a().between(at(BASE_NS + from * HOUR_NS), at(BASE_NS + to * HOUR_NS));
+        assert_eq!(row(store, ranged(0, 50))[0], Cell::Integer(490), "{layout}");
+        assert_eq!(row(store, ranged(49, 51))[0], Cell::Integer(10), "the reset, {layout}");
+        assert_eq!(row(store, ranged(100, 101)), [Cell::Integer(10), Cell::Float(10.0 / 3_600.0)], "{layout}");
+        let gap =
+            base().filter(attribute("device").is("b")).between(at(BASE_NS + 50 * HOUR_NS), at(BASE_NS + 91 * HOUR_NS));
+        // From hour 19 to hour 90: an increment belongs to its later sample.
+        assert_eq!(row(store, gap), [Cell::Integer(710), Cell::Float(710.0 / (71.0 * 3_600.0))], "{layout}");
+        // South begins at hour 100: its first increment comes from the sample in north.
+        let south = row(store, base().filter(attribute("region").is("south")));
+        assert_eq!(south[0], Cell::Integer(1_000), "{layout}");
+        let groups = store.query(base().by(["region"])).unwrap();
+        let of_south = groups.rows().iter().find(|row| row[0] == Cell::Text("south".to_owned())).unwrap();
+        assert_eq!(of_south[1..], south[..], "{layout}");
+        // Of every second sample the increments from the sample before it.
+        let odd = a().filter_value("load=1".parse().unwrap());
+        assert_eq!(row(store, odd)[0], Cell::Integer(10 * 25 + 10 * 75), "{layout}");
+    });
+}
+
+#[test]
+fn filling_depends_on_the_question_and_on_each_metric() {
+    let mut batch = WriteBatch::new();
+    let day = |day: i64| at(BASE_NS + day * DAY_NS + 5);
+    batch.reading("a", day(1)).float("level", 10.0).integer("count", 4);
+    batch.reading("a", day(3)).float("level", 30.0);
+    batch.reading("a", day(5)).float("level", 50.0).integer("count", 8);
+    // What the answer does not show has no say in which windows there are.
+    batch.reading("a", day(40)).float("other", 1.0);
+    let expected = |fill: Fill, to: i64| -> Vec<[Option<f64>; 4]> {
+        let level = [Some(10.0), None, Some(30.0), None, Some(50.0), None, None];
+        let count = [Some(4.0), None, None, None, Some(8.0), None, None];
+        let fill_with = |values: &[Option<f64>; 7], place: usize| {
+            let before = (0..=place).rev().find_map(|at| Some((at, values[at]?)));
+            let after = (place..7).find_map(|at| Some((at, values[at]?)));
+            match (fill, values[place], before, after) {
+                (_, Some(value), ..) => Some(value),
+                (Fill::Previous, _, Some((_, value)), _) => Some(value),
+                (Fill::Linear, _, Some((a, from)), Some((b, to))) => {
+                    Some(from + (to - from) * (place - a) as f64 / (b - a) as f64)
+                }
+                _ => None,
+            }
+        };
+        (0..to as usize)
+            .map(|place| {
+                let samples = |values: &[Option<f64>; 7]| Some(f64::from(u8::from(values[place].is_some())));
+                [fill_with(&level, place), samples(&level), fill_with(&count, place), samples(&count)]
+            })
+            .collect()
+    };
+    in_every_layout(batch, |store, layout| {
+        for fill in [Fill::Null, Fill::Previous, Fill::Linear] {
+            let query = Query::expressions(["level", "count"].map(Expression::named))
+                .aggregate([Aggregate::Max, Aggregate::Count])
+                .every(Window::DAY)
+                .fill(fill);
+            let values = |query: Query| -> Vec<[Option<f64>; 4]> {
+                let cell = |cell: &Cell| (*cell != Cell::Null).then(|| float(cell));
+                let table = store.query(query).unwrap();
+                table.rows().iter().map(|row| [1, 2, 3, 4].map(|place| cell(&row[place]))).collect()
+            };
+            assert_eq!(values(query.clone()), expected(fill, 5), "{fill:?} {layout}");
+            let ranged = query.clone().between(at(BASE_NS), at(BASE_NS + 8 * DAY_NS));
+            let empty = [None, Some(0.0), None, Some(0.0)];
+            assert_eq!(values(ranged), [vec![empty], expected(fill, 7)].concat(), "{fill:?} {layout}");
+            assert_eq!(values(query.between(at(BASE_NS + DAY_NS), Timestamp::MAX)), expected(fill, 5));
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let error = open(&folder).query(Query::metric("x").fill(Fill::Previous)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn text_has_first_and_last_and_can_be_a_condition() {
+    let mut batch = WriteBatch::new();
+    for (hour, mode, level) in [(0, "off", 1.0), (1, "on", 2.0), (2, "on", 4.0), (26, "idle", 8.0)] {
+        batch.reading("a", at(BASE_NS + hour * HOUR_NS)).text("mode", mode).float("level", level);
+    }
+    in_every_layout(batch, |store, layout| {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let asked = [Aggregate::First, Aggregate::Last, Aggregate::Count, Aggregate::CountNan];
+        let whole = row(store, Query::metric("mode").aggregate(asked));
+        assert_eq!(whole, [text("off"), text("idle"), Cell::Integer(4), Cell::Integer(0)], "{layout}");
+        let daily = store.query(Query::metric("mode").aggregate(asked).every(Window::DAY)).unwrap();
+        assert_eq!(daily.rows()[0][1..3], [text("off"), text("on")], "{layout}");
+        let sum = |filter: &str| {
+            let query = Query::metric("level").aggregate([Aggregate::Sum]).filter_value(filter.parse().unwrap());
+            row(store, query)[0].clone()
+        };
+        assert_eq!((sum("mode=on"), sum("mode!=on")), (Cell::Float(6.0), Cell::Float(9.0)), "{layout}");
+        for (metric, filter) in [("level", "mode>1"), ("level", "level=on"), ("mode", "mode<2")] {
+            let query = Query::metric(metric).aggregate([Aggregate::Count]).filter_value(filter.parse().unwrap());
+            assert_eq!(store.query(query).unwrap_err().kind(), ErrorKind::TypeMismatch, "{filter}");
+        }
+        let mean = Query::metric("mode").aggregate([Aggregate::Mean]);
+        assert_eq!(store.query(mean).unwrap_err().kind(), ErrorKind::TypeMismatch);
+    });
+}
+
+#[test]
+fn conditions_must_hold_together_and_ranges_must_hold_something() {
+    let mut batch = WriteBatch::new();
+    for device in ["a", "b", "c"] {
+        batch.reading(device, at(BASE_NS)).float("level", 1.0);
+        batch.reading(device, at(BASE_NS + 5 * DAY_NS)).float("level", 2.0);
+    }
+    let day = |day: i64| at(BASE_NS + day * DAY_NS);
+    // b was in north, and had firmware 2, but never at one moment; c for two days.
+    batch.attribute("a", "region", "north").from(at(0));
+    batch.attribute("a", "firmware", "2").from(at(0));
+    batch.attribute("b", "region", "north").from(day(0)).to(day(1));
+    batch.attribute("b", "firmware", "2").from(day(1)).to(day(9));
+    batch.attribute("c", "region", "north").from(day(2)).to(day(6));
+    batch.attribute("c", "firmware", "2").from(day(4)).to(day(9));
+    batch.attribute("c", "lat", -0.0).from(at(0));
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    store.write(batch).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let both = [attribute("region").is("north"), attribute("firmware").is("2")];
+    let range = TimeRange::new(day(0), day(30));
+    let found = cohort_stretches(&snapshot, &both, range).unwrap();
+    let found: Vec<_> = found.iter().map(|(id, stretches)| (id.as_str(), stretches.as_slice())).collect();
+    assert_eq!(found, [("a", &[range][..]), ("c", &[TimeRange::new(day(4), day(6))])]);
+    let [region, firmware] = both;
+    let request = LatestRequest::default().filter(region).filter(firmware);
+    let (latest, _) = store.latest(&snapshot, &request, None).unwrap();
+    let devices: Vec<&Cell> = latest.rows().iter().map(|row| &row[0]).collect();
+    assert_eq!(devices, [&Cell::Text("a".to_owned()), &Cell::Text("c".to_owned())]);
+    let zero = Query::metric("level").aggregate([Aggregate::Count]).filter(attribute("lat").is("0"));
+    assert_eq!(row(&store, zero), [Cell::Integer(2)]);
+    let nobody = Query::metric("level").filter(attribute("device").is("nobody"));
+    let error = store.query(nobody).unwrap_err();
+    assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("nobody"), "{error}");
+    let (from, to) = (day(2), day(1));
+    let kinds = [
+        store.query(Query::metric("level").between(from, to)).map(drop),
+        store.latest(&snapshot, &LatestRequest::default().between(from, to), None).map(drop),
+        store.gaps(&snapshot, &GapsRequest::longer_than_ns(5).between(from, to), None).map(drop),
+        store.outliers(&snapshot, &OutliersRequest::new("level", 4.0).between(from, to), None).map(drop),
+        store.samples(&snapshot, &SamplesRequest::device("a").between(from, to), None, &mut |_| Ok(true)).map(drop),
+        store.events(&snapshot, &fleetlog::operator::EventsRequest::default().between(from, to), None, &mut |_| {
+            Ok(true)
+        }),
+    ];
+    assert!(kinds.iter().all(|result| result.as_ref().unwrap_err().kind() == ErrorKind::InvalidInput), "{kinds:?}");
+}
+
+#[test]
+fn last_values_have_the_type_of_their_metric_and_statistics_can_be_left_out() {
+    let mut batch = WriteBatch::new();
+    batch.reading("a", at(BASE_NS)).integer("level", 3).boolean("open", true).float("power", f64::NAN);
+    // So large that the next commit does not join it.
+    for second in 1..5_000 {
+        batch.reading("a", at(BASE_NS - second * 1_000_000_000)).integer("level", 1).boolean("open", false);
+    }
+    // Of another make: what the first device sent reads in the wider type from now on.
+    let mut other = WriteBatch::new();
+    other.reading("b", at(BASE_NS)).float("level", 2.5).integer("open", 2).float("power", 1.0);
+    commits_in_every_layout([batch, other], |store, layout| {
+        let snapshot = store.snapshot().unwrap();
+        for statistics in [true, false] {
+            let request = LatestRequest::default().statistics(statistics);
+            let (table, explain) = store.latest(&snapshot, &request, None).unwrap();
+            let values: Vec<&Cell> = table.rows().iter().map(|row| &row[3]).collect();
+            let expected = [Cell::Float(3.0), Cell::Integer(1), Cell::Float(2.5), Cell::Integer(2), Cell::Float(1.0)];
+            assert_eq!(values, expected.iter().collect::<Vec<_>>(), "{layout}");
+            assert!(statistics || explain.blocks_from_statistics == 0, "{explain:?}");
+        }
+        let request = OutliersRequest::new("level", 4.0).statistics(false);
+        let (_, explain) = store.outliers(&snapshot, &request, None).unwrap();
+        assert_eq!(explain.blocks_from_statistics, 0, "{layout}");
+    });
+}
+
+#[test]
+fn percentiles_are_named_as_asked_and_a_limit_bounds_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(folder.path().join("store"), Options { memory_bytes: 16 << 20, ..Options::default() }).unwrap();
+    let mut batch = WriteBatch::new();
+    for device in 0..400 {
+        for day in 0..300_i64 {
+            batch
+                .reading(format!("d{device:03}"), at(BASE_NS + day * DAY_NS))
+                .float("level", (device * 300 + day) as f64);
+        }
+    }
+    store.write(batch).unwrap();
+    store.seal().unwrap();
+    let named =
+        Query::metric("level").aggregate(["p50", "median", "p99.99999"].map(|word| word.parse::<Aggregate>().unwrap()));
+    let table = store.query(named).unwrap();
+    let names: Vec<&str> = table.columns().iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["level_p50", "level_median", "level_p99.99999"]);
+    // 120,000 rows do not fit into what is left of 16 MiB; the first, or the largest, of them do.
+    let rows = || Query::metric("level").every(Window::DAY).by(["device"]);
+    assert_eq!(store.query(rows()).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    let first = store.query(rows().limit(3)).unwrap();
+    assert_eq!(first.rows().iter().map(|row| float(&row[2])).collect::<Vec<_>>(), [0.0, 1.0, 2.0]);
+    let largest = store.query(rows().order_falling("level_mean").limit(2)).unwrap();
+    assert_eq!(largest.rows().iter().map(|row| float(&row[2])).collect::<Vec<_>>(), [119_999.0, 119_998.0]);
+    let unknown = store.query(rows().order("level_median")).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::InvalidInput, "noticed before the scan");
+}
+
+#[test]
+fn a_page_of_a_device_and_the_history_of_its_attributes() {
+    let mut batch = WriteBatch::new();
+    // Every 61 s; a hundred thousand samples, so that a sketch would be a percent off.
+    for place in 0..100_000_i64 {
+        batch.reading("a", at(BASE_NS + place * 61_000_000_000)).float("level", 1.0);
+    }
+    batch.attribute("a", "firmware", "1.0").from(at(BASE_NS));
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    store.write(batch).unwrap();
+    let mut correction = WriteBatch::new();
+    correction.attribute("a", "firmware", "1.1").from(at(BASE_NS));
+    store.write(correction).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let progress = Progress::default();
+    let DevicePage { summary, .. } = store.device_page(&snapshot, "a", Some(&progress)).unwrap();
+    assert_eq!(progress.state(), (4, 4));
+    let interval = summary.rows().iter().find(|row| row[0] == Cell::Text("usual_interval_s".to_owned())).unwrap();
+    assert_eq!(interval[1], Cell::Float(61.0));
+    let said = attribute_statements(&snapshot, "a").unwrap();
+    let names: Vec<&str> = said.columns().iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["attribute", "value", "from", "to", "commit", "recorded_at"]);
+    let values: Vec<(&Cell, &Cell)> = said.rows().iter().map(|row| (&row[1], &row[4])).collect();
+    let text = |text: &str| Cell::Text(text.to_owned());
+    assert_eq!(values, [(&text("1.0"), &Cell::Integer(1)), (&text("1.1"), &Cell::Integer(2))]);
+}
+
+#[test]
+fn a_long_call_on_one_device_can_be_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let mut batch = WriteBatch::new();
+    for day in 0..100 {
+        batch.reading("a", at(BASE_NS + day * DAY_NS)).float("level", 1.0);
+    }
+    store.write(batch).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let progress = Progress::default();
+    let mut seen = 0;
+    let result = store.samples(&snapshot, &SamplesRequest::device("a"), Some(&progress), &mut |batch| {
+        seen += batch.rows().len();
+        if seen > 0 {
+            progress.cancel();
+        }
+        Ok(true)
+    });
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(seen < 100, "it stopped at the next piece, after {seen} rows");
+}
