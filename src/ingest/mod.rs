@@ -11,6 +11,8 @@
 //! value is a number or a text. What an open field holds is decided by the rule for numbers and by that of the importing module.
 
 #[cfg(feature = "import")]
+mod calendar;
+#[cfg(feature = "import")]
 mod csv;
 #[cfg(feature = "import")]
 mod jsonl;

@@ -3,7 +3,7 @@
 //! Guarantees: a column keeps its number for the life of its reader; a field that the record does not have is
 //! [`Field::Missing`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::COLUMNS_MAX;
 
@@ -139,6 +139,13 @@ impl Record {
     }
 }
 
+/// For each column the number of the last record that [`Columns::check`] saw it in.
+#[derive(Debug, Default)]
+pub(crate) struct SeenColumns {
+    record: u64,
+    in_record: Vec<u64>,
+}
+
 /// The columns of a file by number and by name.
 #[derive(Debug, Clone, Default)]
 pub struct Columns {
@@ -187,6 +194,30 @@ impl Columns {
     #[must_use]
     pub fn is_descriptive(&self, column: usize) -> bool {
         self.descriptive.get(column).copied().unwrap_or_default()
+    }
+
+    /// Checks that the names of one record are different, and that there is room for those that are new.
+    pub(crate) fn check<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        seen: &mut SeenColumns,
+    ) -> std::result::Result<(), String> {
+        seen.record += 1;
+        seen.in_record.resize(self.names.len(), 0);
+        let mut new: HashSet<&str> = HashSet::new();
+        for name in names {
+            let is_first = match self.find(name) {
+                Some(column) => std::mem::replace(&mut seen.in_record[column], seen.record) != seen.record,
+                None => new.insert(name),
+            };
+            if !is_first {
+                return Err(format!("two fields are named {}", super::excerpt(name)));
+            }
+            if self.names.len() + new.len() > COLUMNS_MAX {
+                return Err(format!("more than {COLUMNS_MAX} different fields"));
+            }
+        }
+        Ok(())
     }
 
     /// Finds or adds a column; `None` where there are too many.
