@@ -15,11 +15,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, excerpt, parse_number};
 use crate::model::{AttributeName, AttributeValue, DeviceId, WriteBatch};
 use crate::store::{Progress, Snapshot, Store};
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{DAY_NS, TimeRange, Timestamp};
 
 use super::counts::{ImportCounts, Rejections};
 use super::keep::keep;
-use super::options::{DevicesImport, check_marks};
+use super::options::DevicesImport;
 use super::plan::missing_column;
 use super::records::{TEXT_BYTES_MAX, name_field};
 
@@ -95,11 +95,7 @@ pub fn import_devices(
     progress: Option<&Progress>,
 ) -> Result<ImportCounts> {
     let path = path.as_ref();
-    check_marks(options.delimiter, options.decimal)?;
-    if options.from.is_some() && options.from_column.is_some() {
-        return Err(Error::new(ErrorKind::InvalidInput, "one time for all rows and a column of times are given")
-            .advise("use one of --from and --from-column"));
-    }
+    options.check()?;
     let work = || {
         let mut reader = super::table::open(path, options.delimiter, progress)?;
         let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
@@ -111,7 +107,7 @@ pub fn import_devices(
             store.write(batch)?;
         }
         counts.rejected = rejections.count;
-        keep(store, path, rejections)?;
+        counts.rejections_kept = keep(store, path, rejections);
         Ok(counts)
     };
     work().map_err(|error: Error| error.at_path(path))
@@ -148,16 +144,17 @@ pub(super) fn collect(
         };
         counts.rows_read += 1;
         if bytes > limit_bytes {
-            return Err(Error::new(ErrorKind::LimitExceeded, "the devices of the file do not fit the memory budget")
+            let count = statements.devices.len();
+            let message = format!("{count} devices fill the memory budget, and the file has more");
+            return Err(Error::new(ErrorKind::LimitExceeded, message)
                 .at_row(record.line())
-                .advise("split the file, or give more memory"));
+                .advise("split the file, or give more --memory"));
         }
         rejection.into_iter().for_each(|rejection| rejections.add(rejection));
     }
-    if counts.rows_read == 0 {
-        return Err(Error::new(ErrorKind::InvalidInput, "the file holds no rows"));
+    if counts.rows_read > 0 || reader.has_header() {
+        columns.check_complete(reader, options)?;
     }
-    columns.check_complete(reader, options)?;
     Ok(statements)
 }
 
@@ -175,6 +172,8 @@ struct AttributeColumns {
     from: Option<usize>,
     /// Column, place of the attribute, and whether it is a number.
     attributes: Vec<(usize, usize, bool)>,
+    /// Columns that no attribute can come of, and why: a row with a value there is refused.
+    unusable: Vec<(usize, String)>,
     looked_at: usize,
 }
 
@@ -200,7 +199,14 @@ impl AttributeColumns {
                 None if options.attributes.is_empty() => column,
                 None => continue,
             };
-            let name = AttributeName::new(name)?;
+            let name = match AttributeName::new(name) {
+                Ok(name) => name,
+                Err(error) if reader.has_header() => return Err(error),
+                Err(error) => {
+                    self.unusable.push((number, format!("field {}: {}", excerpt(column), error.message())));
+                    continue;
+                }
+            };
             if attributes.contains(&name) {
                 return Err(Error::new(ErrorKind::InvalidInput, format!("two columns are the attribute '{name}'")));
             }
@@ -246,6 +252,10 @@ fn read_row(
         (None, Some(name)) => return Err(format!("'{name}' is missing")),
         (None, None) => None,
     };
+    let mut unusable = columns.unusable.iter();
+    if let Some((_, reason)) = unusable.find(|(column, _)| record.field(*column) != Field::Missing) {
+        return Err(reason.clone());
+    }
     let mut values = Vec::with_capacity(columns.attributes.len());
     for (column, attribute, is_number) in &columns.attributes {
         let field = record.field(*column);
@@ -266,7 +276,7 @@ fn number(field: Field<'_>, decimal: u8) -> std::result::Result<Option<Attribute
         },
         Field::Integer(value) => value as f64,
         Field::Float(value) => value,
-        Field::Boolean(_) | Field::List => return Err("a number is expected".to_owned()),
+        _ => return Err("a number is expected".to_owned()),
     };
     if value.is_finite() { Ok(Some(AttributeValue::Number(value))) } else { Err(format!("{value} is no attribute")) }
 }
@@ -279,6 +289,12 @@ pub(super) fn text(field: Field<'_>) -> std::result::Result<Option<AttributeValu
         Field::Boolean(value) => value.to_string(),
         Field::Integer(value) => value.to_string(),
         Field::Float(value) => value.to_string(),
+        Field::Instant(time) => Timestamp::from_nanoseconds(time).to_string(),
+        Field::LocalTime(time) => Timestamp::from_nanoseconds(time).to_string().trim_end_matches('Z').to_owned(),
+        Field::Date(day) => {
+            let midnight = Timestamp::from_nanoseconds(day.saturating_mul(DAY_NS)).to_string();
+            midnight.split('T').next().unwrap_or_default().to_owned()
+        }
         Field::List => return Err("a list can not be stored".to_owned()),
     };
     if text.len() > TEXT_BYTES_MAX {

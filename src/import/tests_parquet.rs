@@ -211,6 +211,21 @@ fn bad_rows_are_refused_by_number_and_the_rest_goes_in() {
 }
 
 #[test]
+fn a_time_beyond_our_years_is_not_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let columns = [
+        ("d", array(StringArray::from(vec!["a", "a", "a"]))),
+        ("t", array(UInt64Array::from(vec![Some(5), Some(u64::MAX), None]))),
+        ("v", array(Int64Array::from(vec![1, 2, 3]))),
+    ];
+    let mut options = options("d", "t");
+    options.times.unit = Some(TimeUnit::Seconds);
+    let imported = import(&write(folder.path(), "f.parquet", &columns), &options, MIB).expect("a good file");
+    let reasons: Vec<&str> = imported.rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
+    assert!(reasons[0].contains("outside the years") && reasons[1].contains("missing"), "{reasons:?}");
+}
+
+#[test]
 fn sequences_and_links_work_as_in_text() {
     let folder = tempfile::tempdir().expect("a folder");
     let columns = [

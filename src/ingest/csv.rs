@@ -237,6 +237,10 @@ impl<R: BufRead> RecordReader for CsvReader<R> {
         &self.columns
     }
 
+    fn has_header(&self) -> bool {
+        true
+    }
+
     fn read(&mut self, record: &mut Record) -> Result<Outcome> {
         loop {
             self.raw.clear();

@@ -92,6 +92,11 @@ pub trait RecordReader {
     /// The columns seen so far. Formats without a header add some as they appear; a column keeps its number.
     fn columns(&self) -> &Columns;
 
+    /// Whether the file says its columns before its first record.
+    fn has_header(&self) -> bool {
+        false
+    }
+
     /// Reads the next record into `record`, whose buffers are used again.
     ///
     /// # Errors

@@ -22,6 +22,12 @@ pub enum Field<'a> {
     Integer(i64),
     /// A float.
     Float(f64),
+    /// An instant, of a format that has such a type: nanoseconds since the epoch.
+    Instant(i64),
+    /// A local time of a format that has such a type: nanoseconds since the epoch, if it were UTC.
+    LocalTime(i64),
+    /// A date of a format that has such a type: days since the epoch.
+    Date(i64),
     /// A list, which no column takes.
     List,
 }
@@ -35,6 +41,9 @@ enum Stored {
     Boolean(bool),
     Integer(i64),
     Float(f64),
+    Instant(i64),
+    LocalTime(i64),
+    Date(i64),
     List,
 }
 
@@ -71,6 +80,9 @@ impl Record {
             Stored::Boolean(value) => Field::Boolean(value),
             Stored::Integer(value) => Field::Integer(value),
             Stored::Float(value) => Field::Float(value),
+            Stored::Instant(value) => Field::Instant(value),
+            Stored::LocalTime(value) => Field::LocalTime(value),
+            Stored::Date(value) => Field::Date(value),
             Stored::List => Field::List,
         }
     }
@@ -134,6 +146,9 @@ impl Record {
             Field::Boolean(value) => Stored::Boolean(value),
             Field::Integer(value) => Stored::Integer(value),
             Field::Float(value) => Stored::Float(value),
+            Field::Instant(value) => Stored::Instant(value),
+            Field::LocalTime(value) => Stored::LocalTime(value),
+            Field::Date(value) => Stored::Date(value),
             Field::List => Stored::List,
         };
     }

@@ -5,7 +5,8 @@
 //! seconds and decimals may be absent), a date, or an epoch number with its unit (`1735689600s`); a bare number is refused
 //! rather than guessed. A time without an offset is one of the input zone; one that the zone skips (summer time begins) is
 //! refused, one that it has twice (summer time ends) is refused unless [`AmbiguousTime`] says which is meant. A date is its first
-//! instant in the zone, also where the clocks skip midnight or have it twice.
+//! instant in the zone, also where the clocks skip midnight or have it twice. A field that is a time already (Parquet) is taken as
+//! it is.
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
 use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
@@ -187,6 +188,10 @@ impl TimeReader {
             },
             Field::Integer(value) => self.read_text(&value.to_string()),
             Field::Float(value) => self.read_text(&value.to_string()),
+            // What is a time already is taken as it is, whatever the format of texts and the unit of numbers.
+            Field::Instant(nanoseconds) => Ok(Timestamp::from_nanoseconds(nanoseconds)),
+            Field::LocalTime(nanoseconds) => self.localize_nanoseconds(nanoseconds),
+            Field::Date(days) => self.localize_day(days),
             Field::Boolean(value) => Err(format!("the time is {value}")),
             Field::List => Err("the time is a list".to_owned()),
         }
