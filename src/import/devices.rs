@@ -27,6 +27,13 @@ use super::records::{TEXT_BYTES_MAX, name_field};
 pub const NUMBER_COLUMNS: [&str; 9] =
     ["lat", "lon", "lng", "latitude", "longitude", "alt", "altitude", "elevation", "age"];
 
+/// The part of the memory budget that the devices of a file may take: they are one commit.
+const COMMIT_SHARE: usize = 2;
+/// What a device takes on its way, measured: here, in the batch, in the write and in the catalogue.
+const DEVICE_BYTES: usize = 500;
+/// What a statement takes, beside its value.
+const STATEMENT_BYTES: usize = 400;
+
 /// What a file says of one device.
 #[derive(Debug)]
 pub(super) struct Stated {
@@ -99,7 +106,7 @@ pub fn import_devices(
     let work = || {
         let mut reader = super::table::open(path, options.delimiter, progress)?;
         let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
-        let limit_bytes = store.options().memory_bytes / 4;
+        let limit_bytes = store.options().memory_bytes / COMMIT_SHARE;
         let statements = collect(reader.as_mut(), options, limit_bytes, &mut counts, &mut rejections)?;
         let batch = batch(&statements, options.from, &store.snapshot()?, &mut counts)?;
         progress.map_or(Ok(()), Progress::check)?;
@@ -135,8 +142,7 @@ pub(super) fn collect(
                 match read_row(&record, &columns, options, &times, &mut device) {
                     Err(reason) => Some(Rejection::new(record.line(), reason, record.first_bytes())),
                     Ok((subject, values)) => {
-                        bytes += 200 + values.iter().map(|(_, value)| 64 + value_bytes(value)).sum::<usize>();
-                        merge_row(&mut statements, &mut places, subject, record.line(), values, counts)?;
+                        bytes += merge_row(&mut statements, &mut places, subject, record.line(), values, counts)?;
                         None
                     }
                 }
@@ -303,7 +309,7 @@ pub(super) fn text(field: Field<'_>) -> std::result::Result<Option<AttributeValu
     Ok((!text.is_empty()).then_some(AttributeValue::Text(text)))
 }
 
-/// Adds what a row says; a device may have several rows, as long as they agree.
+/// Adds what a row says; a device may have several rows, as long as they agree. Gives the bytes of what is new.
 fn merge_row(
     statements: &mut Statements,
     places: &mut HashMap<Subject, usize>,
@@ -311,18 +317,21 @@ fn merge_row(
     row: u64,
     values: Vec<(usize, AttributeValue)>,
     counts: &mut ImportCounts,
-) -> Result<()> {
+) -> Result<usize> {
+    let statement_bytes = |value: &AttributeValue| STATEMENT_BYTES + value_bytes(value);
     if values.is_empty() {
         counts.empty += 1;
-        return Ok(());
+        return Ok(0);
     }
     let Some(place) = places.get(&subject) else {
         places.insert(subject.clone(), statements.devices.len());
         let (device, from) = subject;
+        let bytes = DEVICE_BYTES + values.iter().map(|(_, value)| statement_bytes(value)).sum::<usize>();
         statements.devices.push(Stated { device, from, row, values });
-        return Ok(());
+        return Ok(bytes);
     };
     counts.overwritten += 1;
+    let mut bytes = 0;
     let stated = &mut statements.devices[*place];
     for (attribute, value) in values {
         match stated.values.iter().find(|(other, _)| *other == attribute) {
@@ -335,10 +344,13 @@ fn merge_row(
                     .for_device(subject.0.as_str())
                     .advise("say from when on each row holds, with --from-column"));
             }
-            None => stated.values.push((attribute, value)),
+            None => {
+                bytes += statement_bytes(&value);
+                stated.values.push((attribute, value));
+            }
         }
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// The statements that are new to the store.

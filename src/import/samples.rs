@@ -171,8 +171,8 @@ pub fn import_samples(
 }
 
 fn attempt(store: &Store, setup: &Setup<'_>, order: Order) -> Result<Option<(ImportCounts, Rejections)>> {
-    let mut intake = Intake::default();
-    intake.devices = DeviceMap::within(store.options().memory_bytes / DEVICES_SHARE);
+    let devices = DeviceMap::within(store.options().memory_bytes / DEVICES_SHARE);
+    let mut intake = Intake { devices, ..Intake::default() };
     let snapshot = store.snapshot()?;
     let plan = Plan::new(setup.options, snapshot.catalog().metrics());
     drop(snapshot);

@@ -211,6 +211,32 @@ fn bad_rows_are_refused_by_number_and_the_rest_goes_in() {
 }
 
 #[test]
+fn a_panic_of_the_library_below_becomes_an_error_and_says_so() {
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let error = super::parquet::guarded(|| -> parquet::errors::Result<u8> {
+        told.store(super::panics_become_errors(), std::sync::atomic::Ordering::Relaxed);
+        let empty: Vec<u8> = Vec::new();
+        Ok(empty[std::hint::black_box(1)])
+    })
+    .expect_err("a panic");
+    assert!(error.to_string().contains("contradict"), "{error}");
+    assert!(told.load(std::sync::atomic::Ordering::Relaxed) && !super::panics_become_errors());
+}
+
+#[test]
+fn progress_of_records_comes_to_the_length_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), "f.parquet", &[("d", array(StringArray::from(vec!["a"; 3_000])))]);
+    let length = std::fs::metadata(&path).expect("a file").len();
+    let progress = crate::store::Progress::default();
+    let mut reader = super::table::open(&path, b',', Some(&progress)).expect("a good file");
+    let mut record = crate::ingest::Record::new();
+    while reader.read(&mut record).expect("a good file") != crate::ingest::Outcome::End {}
+    let done = progress.state().0;
+    assert!(done <= length && done + 10 > length, "{done} of {length}");
+}
+
+#[test]
 fn a_time_beyond_our_years_is_not_missing() {
     let folder = tempfile::tempdir().expect("a folder");
     let columns = [

@@ -216,6 +216,23 @@ fn more_events_than_memory_holds_are_stored_once_each() {
 }
 
 #[test]
+fn progress_comes_to_the_length_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let path = file(folder.path(), "f.csv", format!("d,at\n{}", "a,2025-01-01\n".repeat(20_000)));
+    let length = std::fs::metadata(&path).expect("a file").len();
+    let events = EventsImport::new("d", "at", KindSource::Fixed(EventKind::Error));
+    let progress = crate::store::Progress::default();
+    super::import_events(&store, &path, &events, Some(&progress)).expect("a good file");
+    assert_eq!(progress.state().0, length);
+    super::import_devices(&store, &path, &DevicesImport::new("d"), Some(&progress)).expect("a good file");
+    assert_eq!(progress.state().0, 2 * length);
+    progress.cancel();
+    let error = super::import_events(&store, &path, &events, Some(&progress)).expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+}
+
+#[test]
 fn a_file_without_rows_is_one_of_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store_with(16 << 20, folder.path());
@@ -252,6 +269,19 @@ fn a_wrong_device_column_meets_a_limit() {
     let error = super::import_samples(&store, &path, &super::testing::options("d", "at"), None).expect_err("too many");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(error.to_string().contains("--device"), "{error}");
+    assert_eq!(store.snapshot().expect("a moment").catalog().devices().count(), 0);
+}
+
+#[test]
+fn devices_beyond_the_memory_are_refused_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let mut content = String::from("id,model\n");
+    (0..20_000).for_each(|row| content.push_str(&format!("{row},A\n")));
+    let path = file(folder.path(), "f.csv", content);
+    let error = super::import_devices(&store, &path, &DevicesImport::new("id"), None).expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.row().is_some() && error.to_string().contains("--memory"), "{error}");
     assert_eq!(store.snapshot().expect("a moment").catalog().devices().count(), 0);
 }
 

@@ -78,7 +78,7 @@ impl std::str::FromStr for AmbiguousTime {
             "reject" => Ok(Self::Reject),
             "earlier" => Ok(Self::Earlier),
             "later" => Ok(Self::Later),
-            _ => Err(Error::new(ErrorKind::InvalidInput, format!("{} says not which instant is meant", excerpt(text)))
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("{} is not what a time can mean", excerpt(text)))
                 .advise("use reject, earlier or later")),
         }
     }

@@ -74,8 +74,13 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(Outcome::Done) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Ok(Outcome::SomeRejected { rejected, kept }) => {
-            let kept = if kept == rejected { "kept".to_owned() } else { format!("counted, and {kept} of them kept") };
-            progress::note(quiet, &format!("{rejected} rows were refused and are {kept}: see `fleetlog rejections`"));
+            let kept = if kept == rejected { "kept".to_owned() } else { format!("counted, {kept} of them kept") };
+            let what = if rejected == 1 {
+                "1 row was refused and is"
+            } else {
+                &format!("{rejected} rows were refused and are")
+            };
+            progress::note(quiet, &format!("{what} {kept}: see `fleetlog rejections`"));
             ExitCode::from(4)
         }
         Err(Failure::Usage(error)) => fail(&error.to_string(), 2),
