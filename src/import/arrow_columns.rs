@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Column, Presence, TextValues, Values};
 
 use super::parquet::Refused;
-use super::records::{TEXT_BYTES_MAX, sequence_of_text};
+use super::records::{NO_SEQUENCE, TEXT_BYTES_MAX, sequence_of_text};
 
 /// What a type is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,18 +248,19 @@ pub(super) fn sequences_of(array: &ArrayRef, refused: &mut Refused) -> Result<Ve
         let of_text: Vec<u64> = names
             .texts
             .iter()
-            .map(|text| text.as_ref().map_or(u64::MAX, |text| sequence_of_text(text.trim())))
+            .map(|text| text.as_ref().map_or(NO_SEQUENCE, |text| sequence_of_text(text.trim())))
             .collect();
         return Ok(names.codes.iter().map(|code| of_text[*code as usize]).collect());
     }
-    let mut sequences = vec![u64::MAX; array.len()];
+    let mut sequences = vec![NO_SEQUENCE; array.len()];
     let column = column_of(array, "sequence", refused)?;
     for (row, sequence) in sequences.iter_mut().enumerate() {
         if let Some(place) = column.presence.value_place(row) {
             *sequence = match &column.values {
                 Values::Integer(values) => values[place].cast_unsigned(),
                 Values::Float(values) => values[place].to_bits(),
-                Values::Boolean(_) | Values::Text(_) => u64::MAX,
+                Values::Boolean(values) => u64::from(values[place]),
+                Values::Text(_) => NO_SEQUENCE,
             };
         }
     }

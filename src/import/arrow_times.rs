@@ -47,15 +47,22 @@ pub(super) fn times_of(
                 ArrowUnit::Microsecond => 1_000,
                 ArrowUnit::Nanosecond => 1,
             };
-            scaled(array, scale, zone.is_none() && !reader.zone_is_utc(), reader, &mut times, refused)?;
+            let local = zone.is_none() && !reader.zone_is_utc();
+            let localize =
+                |time| if local { reader.localize_nanoseconds(time) } else { Ok(Timestamp::from_nanoseconds(time)) };
+            scaled(array, scale, &localize, &mut times, refused)?;
         }
         DataType::Date32 | DataType::Date64 => {
             let scale = if *array.data_type() == DataType::Date32 { DAY_NS } else { 1_000_000 };
-            scaled(array, scale, !reader.zone_is_utc(), reader, &mut times, refused)?;
+            let localize = |time: i64| match time.rem_euclid(DAY_NS) {
+                0 => reader.localize_day(time / DAY_NS),
+                _ => reader.localize_nanoseconds(time),
+            };
+            scaled(array, scale, &localize, &mut times, refused)?;
         }
         other if shape_of(other) == Shape::Integer => {
             let scale = reader.unit().map_or(1, crate::ingest::TimeUnit::nanoseconds);
-            scaled(array, scale, false, reader, &mut times, refused)?;
+            scaled(array, scale, &|time| Ok(Timestamp::from_nanoseconds(time)), &mut times, refused)?;
         }
         _ => texts(array, reader, &mut times, refused)?,
     }
@@ -70,12 +77,11 @@ pub(super) fn times_of(
     Ok(times)
 }
 
-/// Integers of a unit; `local` ones lie in the input zone.
+/// Integers of a unit, and what instants they are.
 fn scaled(
     array: &ArrayRef,
     scale: i64,
-    local: bool,
-    reader: &TimeReader,
+    localize: &dyn Fn(i64) -> std::result::Result<Timestamp, String>,
     times: &mut [i64],
     refused: &mut Refused,
 ) -> Result<()> {
@@ -89,17 +95,15 @@ fn scaled(
     };
     let wide = wide.as_primitive::<Int64Type>();
     for (row, (time, value)) in times.iter_mut().zip(wide.values()).enumerate() {
-        if wide.is_null(row) {
+        if array.is_null(row) {
             refused.push((row, "the time is missing".to_owned()));
             continue;
         }
-        match value.checked_mul(scale) {
-            None => refused.push((row, "the time lies outside the years 1677 to 2262".to_owned())),
-            Some(instant) if !local => *time = instant,
-            Some(instant) => match reader.localize_nanoseconds(instant) {
-                Ok(instant) => *time = instant.nanoseconds(),
-                Err(reason) => refused.push((row, reason)),
-            },
+        // An unsigned number beyond 63 bits became null above.
+        let instant = value.checked_mul(scale).filter(|_| !wide.is_null(row));
+        match instant.ok_or_else(|| "the time lies outside the years 1677 to 2262".to_owned()).and_then(localize) {
+            Ok(instant) => *time = instant.nanoseconds(),
+            Err(reason) => refused.push((row, reason)),
         }
     }
     Ok(())

@@ -5,19 +5,28 @@
 //! it, and counted. A row out of order, or a value wider than what was already handed on, is reported before anything of it is
 //! taken, so that the caller can start again with the sorter.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::catalog::Conversion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Column, DeviceHandle, DeviceId, DeviceRows, MetricHandle, MetricName, MetricType};
+use crate::time::Timestamp;
 
-use super::block::{ColumnBuffer, RowBlock};
+use super::block::RowBlock;
+use super::column_buffer::ColumnBuffer;
 use super::plan::PlannedMetric;
 
 /// Rows of one device that are handed on at once, at most.
 const ROWS_MAX: usize = 1 << 16;
 /// Bytes of one device that are handed on at once, about.
 const BYTES_MAX: usize = 16 << 20;
+/// Rows of one device and instant that are kept apart, at most: they wait together, since any of them can still change.
+const INSTANT_ROWS_MAX: usize = 4 * ROWS_MAX;
+/// Their bytes, at most.
+const INSTANT_BYTES_MAX: usize = 4 * BYTES_MAX;
+/// Rows between two looks at the bytes.
+const LOOK_ROWS: usize = 256;
 
 /// Where rows go: a bulk load, or a test's map.
 pub(super) trait Sink {
@@ -66,8 +75,10 @@ pub(super) struct Assembler {
     columns: Vec<OutColumn>,
     /// The time of the last row as the file has it, before it was moved to keep it apart.
     last_source_time: i64,
-    /// Sequence and row of the rows at `last_source_time`.
-    group: Vec<(u64, usize)>,
+    /// The time of the last row as it is handed on.
+    last_time: Option<i64>,
+    /// The rows at `last_source_time` by their sequence.
+    group: HashMap<u64, usize>,
     counts: Assembled,
 }
 
@@ -104,6 +115,7 @@ impl Assembler {
                 self.device = Some(device);
                 self.group.clear();
                 self.last_source_time = i64::MIN;
+                self.last_time = None;
             }
             if self.append_device(block, from..from + same, metrics, sink)? == Taken::NotInOrder {
                 return Ok(Taken::NotInOrder);
@@ -141,7 +153,7 @@ impl Assembler {
         let times = &block.times;
         let mut from = rows.start;
         while from < rows.end {
-            let after = self.times.last().copied();
+            let after = self.last_time;
             // Rows that follow in time, and are not caught up with by rows that were moved to be kept apart.
             let mut to = from;
             if after.is_none_or(|last| times[from] > last)
@@ -158,7 +170,7 @@ impl Assembler {
             if times[from] < self.last_source_time {
                 return Ok(Taken::NotInOrder);
             }
-            self.lay_over(block, from)?;
+            self.lay_over(block, from, metrics, sink)?;
             from += 1;
         }
         Ok(Taken::All)
@@ -172,8 +184,7 @@ impl Assembler {
         metrics: &[PlannedMetric],
         sink: &mut dyn Sink,
     ) -> Result<()> {
-        let bytes = || self.columns.iter().map(|column| column.buffer.memory_bytes()).sum::<usize>();
-        if self.times.len() + rows.len() > ROWS_MAX || (self.times.len() > 4_096 && bytes() > BYTES_MAX) {
+        if self.times.len() + rows.len() > ROWS_MAX || (self.times.len() > 4_096 && self.bytes() > BYTES_MAX) {
             self.flush(metrics, sink)?;
         }
         let base = self.times.len();
@@ -183,33 +194,39 @@ impl Assembler {
         self.times.extend_from_slice(&block.times[rows.clone()]);
         let last = rows.end - 1;
         self.last_source_time = block.times[last];
+        self.last_time = Some(block.times[last]);
         self.group.clear();
-        self.group.push((block.sequences.as_ref().map_or(0, |sequences| sequences[last]), self.times.len() - 1));
+        let sequence = block.sequences.as_ref().map_or(0, |sequences| sequences[last]);
+        self.group.insert(sequence, self.times.len() - 1);
         Ok(())
     }
 
     /// Takes one row whose instant is taken already.
-    fn lay_over(&mut self, block: &RowBlock, row: usize) -> Result<()> {
+    fn lay_over(&mut self, block: &RowBlock, row: usize, metrics: &[PlannedMetric], sink: &mut dyn Sink) -> Result<()> {
         let time = block.times[row];
         let sequence = block.sequences.as_ref().map_or(0, |sequences| sequences[row]);
         if time > self.last_source_time {
+            if self.times.len() >= ROWS_MAX || (self.times.len().is_multiple_of(LOOK_ROWS) && self.bytes() > BYTES_MAX)
+            {
+                self.flush(metrics, sink)?;
+            }
             self.group.clear();
             self.last_source_time = time;
         }
-        let known = self.group.iter().find(|(other, _)| *other == sequence).map(|(_, place)| *place);
-        let place = match known {
+        let place = match self.group.get(&sequence) {
             Some(place) => {
                 self.counts.overwritten += 1;
-                place
+                *place
             }
             None => {
-                let last = self.times.last().copied().unwrap_or(i64::MIN);
-                let moved = last.checked_add(1).ok_or_else(|| {
+                self.check_instant()?;
+                let moved = self.last_time.map_or(Some(i64::MIN), |last| last.checked_add(1)).ok_or_else(|| {
                     Error::new(ErrorKind::InvalidInput, "no instant is left to keep a row apart at the end of time")
                 })?;
                 self.times.push(moved.max(time));
+                self.last_time = Some(moved.max(time));
                 self.counts.kept_apart += 1;
-                self.group.push((sequence, self.times.len() - 1));
+                self.group.insert(sequence, self.times.len() - 1);
                 self.times.len() - 1
             }
         };
@@ -219,6 +236,25 @@ impl Assembler {
             }
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.buffer.memory_bytes()).sum()
+    }
+
+    /// Checks that one more row of the present instant fits.
+    fn check_instant(&self) -> Result<()> {
+        let rows = self.group.len();
+        if rows < INSTANT_ROWS_MAX && !(rows > 0 && rows.is_multiple_of(LOOK_ROWS) && self.bytes() > INSTANT_BYTES_MAX)
+        {
+            return Ok(());
+        }
+        let at = Timestamp::from_nanoseconds(self.last_source_time);
+        Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("one device has more than {rows} rows at {at} to be kept apart"),
+        )
+        .advise("check that --time names the time, and --time-unit or --time-format how it is written"))
     }
 
     /// Hands on the rows of the device so far.

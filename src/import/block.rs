@@ -1,14 +1,14 @@
 //! Rows on their way in: blocks of rows of any devices, by column.
 //!
 //! Guarantees: a block's columns stand in order of their number (the place of the metric in the file's plan); presence and
-//! values are as [`crate::model::Column`] promises; buffers widen boolean to integer to float and never narrow.
+//! values are as [`crate::model::Column`] promises.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::error::Result;
-use crate::model::{Column, MetricType, Presence, TextValues, Values};
+use crate::model::{Column, MetricType, Presence};
+
+use super::column_buffer::ColumnBuffer;
 
 /// One value on its way into a column.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,232 +97,6 @@ impl RowBlock {
     }
 }
 
-/// A column that grows at its end.
-#[derive(Debug)]
-pub(super) struct ColumnBuffer {
-    /// The present rows are exactly the first ones, as many as values; `positions` is empty.
-    dense: bool,
-    positions: Vec<u32>,
-    values: Values,
-    codes: HashMap<Arc<str>, u32>,
-    text_bytes: usize,
-}
-
-impl ColumnBuffer {
-    pub(super) fn new(metric_type: MetricType) -> Self {
-        Self {
-            dense: true,
-            positions: Vec::new(),
-            values: Values::empty(metric_type),
-            codes: HashMap::new(),
-            text_bytes: 0,
-        }
-    }
-
-    pub(super) fn metric_type(&self) -> MetricType {
-        self.values.metric_type()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        let values = match &self.values {
-            Values::Float(values) => values.len() * 8,
-            Values::Integer(values) => values.len() * 8,
-            Values::Boolean(values) => values.len(),
-            Values::Text(values) => values.codes.len() * 4 + values.dictionary.len() * 80 + self.text_bytes,
-        };
-        values + self.positions.len() * 4
-    }
-
-    /// Makes room for values of a type: widens, or changes the type of an empty buffer.
-    pub(super) fn widen(&mut self, to: MetricType) -> Result<()> {
-        if self.metric_type() == to {
-            return Ok(());
-        }
-        let have = std::mem::replace(&mut self.values, Values::empty(to));
-        if !have.is_empty() {
-            match have.metric_type().widest(to) {
-                Some(widest) => self.values = have.widen(widest)?,
-                None => self.values = have.widen(to)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the value of a row behind all rows so far. A number never meets a text here: the plan's kind keeps them apart.
-    pub(super) fn push(&mut self, row: usize, value: Scalar<'_>) -> Result<()> {
-        if value.metric_type() != self.metric_type() {
-            self.widen(value.metric_type())?;
-        }
-        self.mark(row);
-        match (&mut self.values, value) {
-            (Values::Float(values), Scalar::Float(value)) => values.push(value),
-            (Values::Float(values), Scalar::Integer(value)) => values.push(value as f64),
-            (Values::Float(values), Scalar::Boolean(value)) => values.push(f64::from(u8::from(value))),
-            (Values::Integer(values), Scalar::Integer(value)) => values.push(value),
-            (Values::Integer(values), Scalar::Boolean(value)) => values.push(i64::from(value)),
-            (Values::Boolean(values), Scalar::Boolean(value)) => values.push(value),
-            (Values::Text(values), Scalar::Text(text)) => {
-                let code = code_of(values, &mut self.codes, &mut self.text_bytes, text, None);
-                values.codes.push(code);
-            }
-            (values, value) => {
-                debug_assert!(false, "{} after widening for {}", values.metric_type(), value.metric_type())
-            }
-        }
-        Ok(())
-    }
-
-    fn mark(&mut self, row: usize) {
-        if self.dense && self.values.len() == row {
-            return;
-        }
-        self.list_positions();
-        self.positions.push(row as u32);
-    }
-
-    fn list_positions(&mut self) {
-        if self.dense {
-            self.positions = (0..self.values.len() as u32).collect();
-            self.dense = false;
-        }
-    }
-
-    /// Appends rows of a column behind `base` rows so far. The buffer must be as wide as the column.
-    pub(super) fn append(&mut self, column: &Column, rows: &Range<usize>, base: usize) -> Result<()> {
-        let places = match &column.presence {
-            Presence::All => {
-                if !(self.dense && self.values.len() == base) {
-                    self.list_positions();
-                    self.positions.extend(base as u32..(base + rows.len()) as u32);
-                }
-                rows.clone()
-            }
-            Presence::Positions(positions) => {
-                let from = positions.partition_point(|row| (*row as usize) < rows.start);
-                let to = from + positions[from..].partition_point(|row| (*row as usize) < rows.end);
-                if from == to {
-                    return Ok(());
-                }
-                self.list_positions();
-                self.positions.extend(positions[from..to].iter().map(|row| (*row as usize - rows.start + base) as u32));
-                from..to
-            }
-        };
-        self.extend(&column.values, places)
-    }
-
-    fn extend(&mut self, from: &Values, places: Range<usize>) -> Result<()> {
-        if self.metric_type() < from.metric_type()
-            || (self.metric_type() == MetricType::Text) != (from.metric_type() == MetricType::Text)
-        {
-            self.widen(from.metric_type())?;
-        }
-        match (&mut self.values, from) {
-            (Values::Float(values), Values::Float(more)) => values.extend_from_slice(&more[places]),
-            (Values::Float(values), Values::Integer(more)) => {
-                values.extend(more[places].iter().map(|value| *value as f64))
-            }
-            (Values::Float(values), Values::Boolean(more)) => {
-                values.extend(more[places].iter().map(|value| f64::from(u8::from(*value))));
-            }
-            (Values::Integer(values), Values::Integer(more)) => values.extend_from_slice(&more[places]),
-            (Values::Integer(values), Values::Boolean(more)) => {
-                values.extend(more[places].iter().map(|value| i64::from(*value)))
-            }
-            (Values::Boolean(values), Values::Boolean(more)) => values.extend_from_slice(&more[places]),
-            (Values::Text(values), Values::Text(more)) => {
-                let mut last = None;
-                for code in &more.codes[places] {
-                    let new = match last {
-                        Some((old, new)) if old == *code => new,
-                        _ => {
-                            let text = &more.dictionary[*code as usize];
-                            code_of(values, &mut self.codes, &mut self.text_bytes, text, Some(text))
-                        }
-                    };
-                    last = Some((*code, new));
-                    values.codes.push(new);
-                }
-            }
-            (values, more) => {
-                debug_assert!(false, "{} after widening for {}", values.metric_type(), more.metric_type())
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the value of a row that lies at or near the end: replaces it, or puts it in.
-    pub(super) fn set(&mut self, row: usize, from: &Values, place: usize) -> Result<()> {
-        let behind = if self.dense {
-            self.values.len().saturating_sub(row)
-        } else {
-            self.positions.iter().rev().take_while(|position| **position as usize >= row).count()
-        };
-        let keep = self.values.len() - behind;
-        let present = behind > 0 && (self.dense || self.positions[keep] as usize == row);
-        let tail = self.values.part(keep + usize::from(present)..self.values.len());
-        self.truncate(keep);
-        let tail_positions: Vec<u32> = if self.dense {
-            (keep as u32 + u32::from(present)..(keep + behind) as u32).collect()
-        } else {
-            self.positions.drain(keep..).skip(usize::from(present)).collect()
-        };
-        self.mark(row);
-        self.extend(from, place..place + 1)?;
-        for (offset, position) in tail_positions.into_iter().enumerate() {
-            self.mark(position as usize);
-            self.extend(&tail, offset..offset + 1)?;
-        }
-        Ok(())
-    }
-
-    fn truncate(&mut self, length: usize) {
-        match &mut self.values {
-            Values::Float(values) => values.truncate(length),
-            Values::Integer(values) => values.truncate(length),
-            Values::Boolean(values) => values.truncate(length),
-            Values::Text(values) => values.codes.truncate(length),
-        }
-    }
-
-    /// Takes out the column of so many rows and leaves the buffer empty, in the same type.
-    pub(super) fn take(&mut self, rows: usize) -> Column {
-        let empty = Values::empty(self.metric_type());
-        let values = std::mem::replace(&mut self.values, empty);
-        let positions = std::mem::take(&mut self.positions);
-        let presence = match std::mem::replace(&mut self.dense, true) {
-            true if values.len() == rows => Presence::All,
-            true => Presence::Positions((0..values.len() as u32).collect()),
-            false => Presence::from_positions(positions, rows),
-        };
-        self.codes.clear();
-        self.text_bytes = 0;
-        Column { presence, values }
-    }
-}
-
-fn code_of(
-    values: &mut TextValues,
-    codes: &mut HashMap<Arc<str>, u32>,
-    text_bytes: &mut usize,
-    text: &str,
-    shared: Option<&Arc<str>>,
-) -> u32 {
-    if let Some(code) = codes.get(text) {
-        return *code;
-    }
-    let text: Arc<str> = shared.map_or_else(|| Arc::from(text), Arc::clone);
-    let code = values.dictionary.len() as u32;
-    *text_bytes += text.len();
-    values.dictionary.push(Arc::clone(&text));
-    codes.insert(text, code);
-    code
-}
-
 /// Collects rows, one by one or in ranges of other blocks, into a block.
 #[derive(Debug, Default)]
 pub(super) struct BlockBuilder {
@@ -366,9 +140,7 @@ impl BlockBuilder {
 
     /// Sets a column that has a float in every row that will be ended.
     pub(super) fn float_column(&mut self, number: u32, values: Vec<f64>) {
-        let column = self.column(number);
-        debug_assert!(column.is_empty(), "a column is set once");
-        column.values = Values::Float(values);
+        *self.column(number) = ColumnBuffer::of_floats(values);
     }
 
     /// Ends a row.

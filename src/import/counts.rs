@@ -22,6 +22,8 @@ pub struct ImportCounts {
     pub kept_apart: u64,
     /// Rows that were refused, with line and reason.
     pub rejected: u64,
+    /// Those of them that are kept in the store: the first 10,000 of a file, or none where they could not be written.
+    pub rejections_kept: u64,
     /// Rows without any value, which store nothing.
     pub empty: u64,
     /// Devices import: devices whose attributes the store had already, all of them.
@@ -35,6 +37,7 @@ impl AddAssign for ImportCounts {
         self.overwritten += other.overwritten;
         self.kept_apart += other.kept_apart;
         self.rejected += other.rejected;
+        self.rejections_kept += other.rejections_kept;
         self.empty += other.empty;
         self.unchanged += other.unchanged;
     }

@@ -15,17 +15,24 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, excerpt, parse_number};
 use crate::model::{AttributeName, AttributeValue, DeviceId, WriteBatch};
 use crate::store::{Progress, Snapshot, Store};
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{DAY_NS, TimeRange, Timestamp};
 
 use super::counts::{ImportCounts, Rejections};
 use super::keep::keep;
-use super::options::{DevicesImport, check_marks};
+use super::options::DevicesImport;
 use super::plan::missing_column;
 use super::records::{TEXT_BYTES_MAX, name_field};
 
 /// Columns whose values are numbers, whatever the options say; small and capital letters are the same.
 pub const NUMBER_COLUMNS: [&str; 9] =
     ["lat", "lon", "lng", "latitude", "longitude", "alt", "altitude", "elevation", "age"];
+
+/// The part of the memory budget that the devices of a file may take: they are one commit.
+const COMMIT_SHARE: usize = 2;
+/// What a device takes on its way, measured: here, in the batch, in the write and in the catalogue.
+const DEVICE_BYTES: usize = 500;
+/// What a statement takes, beside its value.
+const STATEMENT_BYTES: usize = 400;
 
 /// What a file says of one device.
 #[derive(Debug)]
@@ -95,15 +102,11 @@ pub fn import_devices(
     progress: Option<&Progress>,
 ) -> Result<ImportCounts> {
     let path = path.as_ref();
-    check_marks(options.delimiter, options.decimal)?;
-    if options.from.is_some() && options.from_column.is_some() {
-        return Err(Error::new(ErrorKind::InvalidInput, "one time for all rows and a column of times are given")
-            .advise("use one of --from and --from-column"));
-    }
+    options.check()?;
     let work = || {
         let mut reader = super::table::open(path, options.delimiter, progress)?;
         let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
-        let limit_bytes = store.options().memory_bytes / 4;
+        let limit_bytes = store.options().memory_bytes / COMMIT_SHARE;
         let statements = collect(reader.as_mut(), options, limit_bytes, &mut counts, &mut rejections)?;
         let batch = batch(&statements, options.from, &store.snapshot()?, &mut counts)?;
         progress.map_or(Ok(()), Progress::check)?;
@@ -111,7 +114,7 @@ pub fn import_devices(
             store.write(batch)?;
         }
         counts.rejected = rejections.count;
-        keep(store, path, rejections)?;
+        counts.rejections_kept = keep(store, path, rejections);
         Ok(counts)
     };
     work().map_err(|error: Error| error.at_path(path))
@@ -139,8 +142,7 @@ pub(super) fn collect(
                 match read_row(&record, &columns, options, &times, &mut device) {
                     Err(reason) => Some(Rejection::new(record.line(), reason, record.first_bytes())),
                     Ok((subject, values)) => {
-                        bytes += 200 + values.iter().map(|(_, value)| 64 + value_bytes(value)).sum::<usize>();
-                        merge_row(&mut statements, &mut places, subject, record.line(), values, counts)?;
+                        bytes += merge_row(&mut statements, &mut places, subject, record.line(), values, counts)?;
                         None
                     }
                 }
@@ -148,16 +150,17 @@ pub(super) fn collect(
         };
         counts.rows_read += 1;
         if bytes > limit_bytes {
-            return Err(Error::new(ErrorKind::LimitExceeded, "the devices of the file do not fit the memory budget")
+            let count = statements.devices.len();
+            let message = format!("{count} devices fill the memory budget, and the file has more");
+            return Err(Error::new(ErrorKind::LimitExceeded, message)
                 .at_row(record.line())
-                .advise("split the file, or give more memory"));
+                .advise("split the file, or give more --memory"));
         }
         rejection.into_iter().for_each(|rejection| rejections.add(rejection));
     }
-    if counts.rows_read == 0 {
-        return Err(Error::new(ErrorKind::InvalidInput, "the file holds no rows"));
+    if counts.rows_read > 0 || reader.has_header() {
+        columns.check_complete(reader, options)?;
     }
-    columns.check_complete(reader, options)?;
     Ok(statements)
 }
 
@@ -175,6 +178,8 @@ struct AttributeColumns {
     from: Option<usize>,
     /// Column, place of the attribute, and whether it is a number.
     attributes: Vec<(usize, usize, bool)>,
+    /// Columns that no attribute can come of, and why: a row with a value there is refused.
+    unusable: Vec<(usize, String)>,
     looked_at: usize,
 }
 
@@ -200,7 +205,14 @@ impl AttributeColumns {
                 None if options.attributes.is_empty() => column,
                 None => continue,
             };
-            let name = AttributeName::new(name)?;
+            let name = match AttributeName::new(name) {
+                Ok(name) => name,
+                Err(error) if reader.has_header() => return Err(error),
+                Err(error) => {
+                    self.unusable.push((number, format!("field {}: {}", excerpt(column), error.message())));
+                    continue;
+                }
+            };
             if attributes.contains(&name) {
                 return Err(Error::new(ErrorKind::InvalidInput, format!("two columns are the attribute '{name}'")));
             }
@@ -246,6 +258,10 @@ fn read_row(
         (None, Some(name)) => return Err(format!("'{name}' is missing")),
         (None, None) => None,
     };
+    let mut unusable = columns.unusable.iter();
+    if let Some((_, reason)) = unusable.find(|(column, _)| record.field(*column) != Field::Missing) {
+        return Err(reason.clone());
+    }
     let mut values = Vec::with_capacity(columns.attributes.len());
     for (column, attribute, is_number) in &columns.attributes {
         let field = record.field(*column);
@@ -266,7 +282,7 @@ fn number(field: Field<'_>, decimal: u8) -> std::result::Result<Option<Attribute
         },
         Field::Integer(value) => value as f64,
         Field::Float(value) => value,
-        Field::Boolean(_) | Field::List => return Err("a number is expected".to_owned()),
+        _ => return Err("a number is expected".to_owned()),
     };
     if value.is_finite() { Ok(Some(AttributeValue::Number(value))) } else { Err(format!("{value} is no attribute")) }
 }
@@ -279,6 +295,12 @@ pub(super) fn text(field: Field<'_>) -> std::result::Result<Option<AttributeValu
         Field::Boolean(value) => value.to_string(),
         Field::Integer(value) => value.to_string(),
         Field::Float(value) => value.to_string(),
+        Field::Instant(time) => Timestamp::from_nanoseconds(time).to_string(),
+        Field::LocalTime(time) => Timestamp::from_nanoseconds(time).to_string().trim_end_matches('Z').to_owned(),
+        Field::Date(day) => {
+            let midnight = Timestamp::from_nanoseconds(day.saturating_mul(DAY_NS)).to_string();
+            midnight.split('T').next().unwrap_or_default().to_owned()
+        }
         Field::List => return Err("a list can not be stored".to_owned()),
     };
     if text.len() > TEXT_BYTES_MAX {
@@ -287,7 +309,7 @@ pub(super) fn text(field: Field<'_>) -> std::result::Result<Option<AttributeValu
     Ok((!text.is_empty()).then_some(AttributeValue::Text(text)))
 }
 
-/// Adds what a row says; a device may have several rows, as long as they agree.
+/// Adds what a row says; a device may have several rows, as long as they agree. Gives the bytes of what is new.
 fn merge_row(
     statements: &mut Statements,
     places: &mut HashMap<Subject, usize>,
@@ -295,18 +317,21 @@ fn merge_row(
     row: u64,
     values: Vec<(usize, AttributeValue)>,
     counts: &mut ImportCounts,
-) -> Result<()> {
+) -> Result<usize> {
+    let statement_bytes = |value: &AttributeValue| STATEMENT_BYTES + value_bytes(value);
     if values.is_empty() {
         counts.empty += 1;
-        return Ok(());
+        return Ok(0);
     }
     let Some(place) = places.get(&subject) else {
         places.insert(subject.clone(), statements.devices.len());
         let (device, from) = subject;
+        let bytes = DEVICE_BYTES + values.iter().map(|(_, value)| statement_bytes(value)).sum::<usize>();
         statements.devices.push(Stated { device, from, row, values });
-        return Ok(());
+        return Ok(bytes);
     };
     counts.overwritten += 1;
+    let mut bytes = 0;
     let stated = &mut statements.devices[*place];
     for (attribute, value) in values {
         match stated.values.iter().find(|(other, _)| *other == attribute) {
@@ -319,10 +344,13 @@ fn merge_row(
                     .for_device(subject.0.as_str())
                     .advise("say from when on each row holds, with --from-column"));
             }
-            None => stated.values.push((attribute, value)),
+            None => {
+                bytes += statement_bytes(&value);
+                stated.values.push((attribute, value));
+            }
         }
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// The statements that are new to the store.

@@ -1,23 +1,36 @@
 //! Events of one file into a store.
 //!
-//! Guarantees: all of a file goes in, in one commit, or none of it (refused rows aside); an event that the file has twice, or
-//! that the store has already, is stored once and counted as overwritten.
+//! Guarantees: memory stays within the store's budget whatever the size of the file; an event that the file has twice, or that the
+//! store has already, is stored once and counted as overwritten. All of a file goes in or none of it (refused rows aside): it is
+//! read and checked to its end first, and what is new of it is one commit where that fits the memory budget (some 220,000 events
+//! with two labels at 256 MiB). More events are several commits: where writing itself fails between two of them,
+//! the error says how many are stored, and importing the file again brings in the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::ingest::{Columns, Field, Outcome, Record, RecordReader, Rejection, TimeReader, excerpt};
 use crate::model::{AttributeValue, DeviceId, Event, EventKind, Labels, WriteBatch};
 use crate::store::{Progress, Store};
-use crate::time::{TimeRange, Timestamp};
+use crate::time::TimeRange;
 
 use super::counts::{ImportCounts, Rejections};
 use super::devices::text;
+use super::event_sorter::EventSorter;
 use super::keep::keep;
-use super::options::{EventsImport, KindSource, check_marks};
+use super::options::{EventsImport, KindSource};
 use super::plan::missing_column;
 use super::records::name_field;
+
+/// The part of the memory budget that sorts the events of the file, and again those that are new.
+const SORT_SHARE: usize = 8;
+/// What an event takes of a commit, measured and a fifth more: its key and record, in the batch, the write and the memtable of
+/// RocksDB.
+const EVENT_BYTES: usize = 500;
+/// A map of labels allocates room for so many at once.
+const LABELS_OF_A_NODE: usize = 11;
+const NODE_BYTES: usize = 560;
 
 /// Imports the events of one file.
 ///
@@ -33,8 +46,8 @@ use super::records::name_field;
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] where the file or the options can not be used, [`ErrorKind::LimitExceeded`] where the file does
-/// not fit in memory, and what the store reports. Nothing was stored.
+/// [`crate::ErrorKind::InvalidInput`] where the file or the options can not be used, and what the store reports. Nothing was stored,
+/// unless the error says that events of the file are stored already.
 pub fn import_events(
     store: &Store,
     path: impl AsRef<Path>,
@@ -42,48 +55,86 @@ pub fn import_events(
     progress: Option<&Progress>,
 ) -> Result<ImportCounts> {
     let path = path.as_ref();
-    check_marks(options.delimiter, if options.delimiter == b'.' { b',' } else { b'.' })?;
+    options.check()?;
     let work = || {
         let mut reader = super::table::open(path, options.delimiter, progress)?;
         let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
-        let limits =
-            Limits { memory_bytes: store.options().memory_bytes / 4, accepted_times: store.options().accepted_times };
-        let mut events = collect(reader.as_mut(), options, limits, &mut counts, &mut rejections)?;
-        drop_known(store, &mut events, &mut counts)?;
+        let memory_bytes = store.options().memory_bytes;
+        let accepted = store.options().accepted_times;
+        let mut events = EventSorter::new(store.path(), memory_bytes / SORT_SHARE);
+        collect(reader.as_mut(), options, accepted, progress, &mut events, &mut counts, &mut rejections)?;
+        drop(reader);
+        let mut fresh = EventSorter::new(store.path(), memory_bytes / SORT_SHARE);
+        without_known(store, events, &mut fresh, &mut counts)?;
         progress.map_or(Ok(()), Progress::check)?;
-        counts.stored = events.len() as u64;
-        let mut batch = WriteBatch::new();
-        for event in events {
-            batch.event(event.device, event.time, event.kind, event.labels);
-        }
-        batch.check()?;
-        if !batch.is_empty() {
-            store.write(batch)?;
-        }
+        write(store, fresh, memory_bytes)?;
         counts.rejected = rejections.count;
-        keep(store, path, rejections)?;
+        counts.rejections_kept = keep(store, path, rejections);
         Ok(counts)
     };
     work().map_err(|error: Error| error.at_path(path))
 }
 
-/// Takes out the events that the store has.
-fn drop_known(store: &Store, events: &mut BTreeSet<Event>, counts: &mut ImportCounts) -> Result<()> {
-    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
-    // Events sort by time first.
-    let to = last.time.nanoseconds().checked_add(1).map_or(Timestamp::MAX, Timestamp::from_nanoseconds);
-    let range = TimeRange::new(first.time, to);
-    store.snapshot()?.events(range, None, &mut |event| {
-        counts.overwritten += u64::from(events.remove(event));
-        Ok(true)
-    })
+/// Hands on the distinct events that the store does not have, and counts the others.
+fn without_known(store: &Store, events: EventSorter, fresh: &mut EventSorter, counts: &mut ImportCounts) -> Result<()> {
+    let Some(range) = events.range() else { return Ok(()) };
+    let rows = counts.stored;
+    counts.stored = 0;
+    let mut events = events.finish()?;
+    let mut next = events.next()?;
+    let mut take = |event: &Event| {
+        counts.stored += 1;
+        fresh.add(event)
+    };
+    // Both come in the order of events.
+    store.snapshot()?.events(range, None, &mut |known| {
+        while let Some(event) = next.take_if(|event| *event < *known) {
+            take(&event)?;
+            next = events.next()?;
+        }
+        if next.as_ref() == Some(known) {
+            next = events.next()?;
+        }
+        Ok(next.is_some())
+    })?;
+    while let Some(event) = next {
+        take(&event)?;
+        next = events.next()?;
+    }
+    counts.overwritten += rows - counts.stored;
+    Ok(())
 }
 
-/// How much of a file is taken.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) memory_bytes: usize,
-    pub(super) accepted_times: TimeRange,
+/// Writes events, in as many commits as their memory asks for.
+fn write(store: &Store, events: EventSorter, commit_bytes: usize) -> Result<()> {
+    let mut events = events.finish()?;
+    let (mut batch, mut bytes, mut stored, mut waiting) = (WriteBatch::new(), 0, 0_u64, 0_u64);
+    let mut commit = |batch: &mut WriteBatch, waiting: &mut u64| {
+        store.write(std::mem::take(batch)).map_err(|error| partly(error, stored))?;
+        stored += std::mem::take(waiting);
+        Ok::<(), Error>(())
+    };
+    while let Some(event) = events.next()? {
+        bytes += EVENT_BYTES + event.labels.len().div_ceil(LABELS_OF_A_NODE) * NODE_BYTES;
+        bytes += event.labels.iter().map(|(name, value)| 64 + name.len() + value.len()).sum::<usize>();
+        batch.event(event.device, event.time, event.kind, event.labels);
+        waiting += 1;
+        if bytes > commit_bytes {
+            commit(&mut batch, &mut waiting)?;
+            bytes = 0;
+        }
+    }
+    if waiting > 0 { commit(&mut batch, &mut waiting) } else { Ok(()) }
+}
+
+/// The error of a later commit says what the ones before it stored.
+fn partly(error: Error, stored: u64) -> Error {
+    if stored == 0 {
+        return error;
+    }
+    Error::new(error.kind(), format!("{}; {stored} events of the file are stored", error.message()))
+        .advise("import the file again: an event is stored once")
+        .caused_by(error)
 }
 
 /// The columns of a file of events.
@@ -124,25 +175,26 @@ impl EventColumns {
     }
 }
 
-/// Reads the distinct events of a file.
+/// Reads the events of a file; `counts.stored` is how many there are, repeated ones too.
 pub(super) fn collect(
     reader: &mut dyn RecordReader,
     options: &EventsImport,
-    limits: Limits,
+    accepted: TimeRange,
+    progress: Option<&Progress>,
+    events: &mut EventSorter,
     counts: &mut ImportCounts,
     rejections: &mut Rejections,
-) -> Result<BTreeSet<Event>> {
+) -> Result<()> {
     let times = options.times.reader()?;
     let mut columns = EventColumns::default();
-    let mut events = BTreeSet::new();
-    let (mut record, mut device, mut bytes) = (Record::new(), String::new(), 0_usize);
+    let (mut record, mut device) = (Record::new(), String::new());
     loop {
         let event = match reader.read(&mut record)? {
             Outcome::End => break,
             Outcome::Rejected(rejection) => Err(rejection),
             Outcome::Record => {
                 columns.update(reader.columns(), options);
-                let found = event(&record, &columns, options, &times, limits.accepted_times, &mut device);
+                let found = event(&record, &columns, options, &times, accepted, &mut device);
                 found.map_err(|reason| Rejection::new(record.line(), reason, record.first_bytes()))
             }
         };
@@ -150,26 +202,18 @@ pub(super) fn collect(
         match event {
             Err(rejection) => rejections.add(rejection),
             Ok(event) => {
-                let event_bytes =
-                    200 + event.labels.iter().map(|(name, value)| 80 + name.len() + value.len()).sum::<usize>();
-                if events.insert(event) {
-                    bytes += event_bytes;
-                } else {
-                    counts.overwritten += 1;
-                }
+                events.add(&event)?;
+                counts.stored += 1;
             }
         }
-        if bytes > limits.memory_bytes {
-            return Err(Error::new(ErrorKind::LimitExceeded, "the events of the file do not fit the memory budget")
-                .at_row(record.line())
-                .advise("split the file, or give more memory"));
+        if counts.rows_read.is_multiple_of(4_096) {
+            progress.map_or(Ok(()), Progress::check)?;
         }
     }
-    if counts.rows_read == 0 {
-        return Err(Error::new(ErrorKind::InvalidInput, "the file holds no rows"));
+    if counts.rows_read > 0 || reader.has_header() {
+        EventColumns::check_complete(reader.columns(), options)?;
     }
-    EventColumns::check_complete(reader.columns(), options)?;
-    Ok(events)
+    Ok(())
 }
 
 fn event(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{AmbiguousTime, CsvOptions, TimeReader, TimeUnit};
-use crate::model::EventKind;
+use crate::model::{AttributeName, DeviceId, EventKind, MetricName, WriteBatch};
 use crate::time::Timestamp;
 
 /// How samples lie in a file. Made with [`SamplesImport::default`] and changed field by field.
@@ -93,13 +93,23 @@ impl SamplesImport {
                     .advise("use one of --device, --device-id and --device-from-file-name"));
             }
         }
+        if let Some(id) = &self.device_id {
+            DeviceId::new(id)?;
+        }
+        for (_, metric) in &self.rename {
+            MetricName::new(metric)?;
+        }
         check_marks(self.delimiter, self.decimal)?;
         self.times.reader()?;
         Ok(())
     }
 }
 
-pub(super) fn check_marks(delimiter: u8, decimal: u8) -> Result<()> {
+fn check_marks(delimiter: u8, decimal: u8) -> Result<()> {
+    if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\n' | b'\r') {
+        return Err(Error::new(ErrorKind::InvalidInput, "the delimiter can not separate fields")
+            .advise("use one ASCII character that is neither a quote nor a line end"));
+    }
     if !matches!(decimal, b'.' | b',') {
         return Err(Error::new(ErrorKind::InvalidInput, "the decimal mark must be '.' or ','"));
     }
@@ -172,6 +182,23 @@ impl DevicesImport {
             decimal: b'.',
         }
     }
+
+    /// Checks what can be checked without a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where options contradict each other or can not be used.
+    pub fn check(&self) -> Result<()> {
+        check_marks(self.delimiter, self.decimal)?;
+        if self.from.is_some() && self.from_column.is_some() {
+            return Err(Error::new(ErrorKind::InvalidInput, "one time for all rows and a column of times are given")
+                .advise("use one of --from and --from-column"));
+        }
+        for (_, attribute) in &self.attributes {
+            AttributeName::new(attribute)?;
+        }
+        self.times.reader()?;
+        Ok(())
+    }
 }
 
 /// What kind the events of a file are.
@@ -218,5 +245,19 @@ impl EventsImport {
             labels: Vec::new(),
             delimiter: CsvOptions::default().delimiter,
         }
+    }
+
+    /// Checks what can be checked without a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where options can not be used, [`ErrorKind::LimitExceeded`] for too many or too long labels.
+    pub fn check(&self) -> Result<()> {
+        check_marks(self.delimiter, if self.delimiter == b'.' { b',' } else { b'.' })?;
+        let mut events = WriteBatch::new();
+        let labels = self.labels.iter().map(|(_, label)| (label.as_str(), ""));
+        events.event("any", Timestamp::from_nanoseconds(0), EventKind::Error, labels);
+        events.check()?;
+        self.times.reader()?;
+        Ok(())
     }
 }

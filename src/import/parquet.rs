@@ -4,6 +4,7 @@
 //! stored (a list, a structure, a time as a metric) is named in the error before anything is read; a file whose insides are
 //! damaged is an error, also where the library below panics.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -241,6 +242,10 @@ impl BlockSource for ParquetBlocks<'_> {
         }
     }
 
+    fn has_header(&self) -> bool {
+        true
+    }
+
     fn metrics(&self) -> &[PlannedMetric] {
         &self.plan.metrics
     }
@@ -250,8 +255,35 @@ impl BlockSource for ParquetBlocks<'_> {
     }
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread runs a part of another library whose panic becomes an error of ours: a program's panic hook may stay
+/// silent then.
+#[must_use]
+pub fn panics_become_errors() -> bool {
+    GUARDED.get()
+}
+
+/// Says so until it is dropped.
+struct Mark(bool);
+
+impl Mark {
+    fn set() -> Self {
+        Self(GUARDED.replace(true))
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        GUARDED.set(self.0);
+    }
+}
+
 /// Runs a part of the Parquet library; its errors and its panics become errors of ours.
 pub(super) fn guarded<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
+    let _mark = Mark::set();
     let problem =
         |text: String| Error::new(ErrorKind::InvalidInput, format!("the Parquet file can not be read: {text}"));
     match catch_unwind(AssertUnwindSafe(work)) {

@@ -5,14 +5,15 @@
 
 use std::fs::File;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit as ArrowUnit};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::error::Result;
 use crate::ingest::{Columns, Field, Outcome, Record, RecordReader, TimeReader};
 use crate::model::{Column, Values};
-use crate::time::{TimeRange, Timestamp};
+use crate::store::Progress;
+use crate::time::{DAY_NS, TimeRange};
 
 use super::arrow_columns::{Shape, column_of, shape_of, show_row};
 use super::arrow_times::times_of;
@@ -23,9 +24,16 @@ const BATCH_ROWS: usize = 1_024;
 
 enum Cells {
     Values(Column),
-    /// Times, and whether they are instants rather than local times.
-    Times(Vec<i64>, Vec<usize>, bool),
+    /// Times, rows that have none, and what they are.
+    Times(Vec<i64>, Vec<usize>, TimeKind),
     Nothing,
+}
+
+#[derive(Clone, Copy)]
+enum TimeKind {
+    Instant,
+    LocalTime,
+    Date,
 }
 
 /// Reads a Parquet file record by record.
@@ -36,15 +44,26 @@ pub(super) struct ParquetRecords {
     cells: Vec<Cells>,
     at: usize,
     row: u64,
+    progress: Option<(Progress, f64)>,
 }
 
 impl ParquetRecords {
-    pub(super) fn new(file: File) -> Result<Self> {
+    /// `length` is that of the file, in bytes, for the progress.
+    pub(super) fn new(file: File, length: u64, progress: Option<&Progress>) -> Result<Self> {
         let metadata = load_metadata(&file)?;
+        let rows = metadata.metadata().file_metadata().num_rows().max(1);
         let names = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(BATCH_ROWS);
         let reader = guarded(|| builder.build())?;
-        Ok(Self { reader, columns: Columns::from_header(names), batch: None, cells: Vec::new(), at: 0, row: 0 })
+        Ok(Self {
+            reader,
+            columns: Columns::from_header(names),
+            batch: None,
+            cells: Vec::new(),
+            at: 0,
+            row: 0,
+            progress: progress.map(|progress| (progress.clone(), length as f64 / rows as f64)),
+        })
     }
 
     fn next_batch(&mut self) -> Result<bool> {
@@ -55,6 +74,9 @@ impl ParquetRecords {
         self.at = 0;
         self.cells.clear();
         if let Some(batch) = &batch {
+            if let Some((progress, bytes_per_row)) = &self.progress {
+                progress.advance((batch.num_rows() as f64 * bytes_per_row) as u64);
+            }
             for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
                 self.cells.push(cells(array, field.data_type(), field.name())?);
             }
@@ -66,24 +88,34 @@ impl ParquetRecords {
 
 fn cells(array: &arrow_array::ArrayRef, data_type: &DataType, name: &str) -> Result<Cells> {
     let mut refused = Refused::new();
-    let is_instant = match data_type {
+    let kind = match data_type {
         DataType::Timestamp(
             ArrowUnit::Second | ArrowUnit::Millisecond | ArrowUnit::Microsecond | ArrowUnit::Nanosecond,
             zone,
-        ) => zone.is_some(),
-        DataType::Date32 | DataType::Date64 => false,
+        ) => {
+            if zone.is_some() {
+                TimeKind::Instant
+            } else {
+                TimeKind::LocalTime
+            }
+        }
+        DataType::Date32 | DataType::Date64 => TimeKind::Date,
         other if matches!(shape_of(other), Shape::Text | Shape::Integer | Shape::Number) => {
             return Ok(Cells::Values(column_of(array, name, &mut refused)?));
         }
         _ => return Ok(Cells::Nothing),
     };
     let times = times_of(array, &TimeReader::default(), TimeRange::ALL, &mut refused)?;
-    Ok(Cells::Times(times, refused.into_iter().map(|(row, _)| row).collect(), is_instant))
+    Ok(Cells::Times(times, refused.into_iter().map(|(row, _)| row).collect(), kind))
 }
 
 impl RecordReader for ParquetRecords {
     fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    fn has_header(&self) -> bool {
+        true
     }
 
     fn read(&mut self, record: &mut Record) -> Result<Outcome> {
@@ -98,11 +130,24 @@ impl RecordReader for ParquetRecords {
         for (number, cells) in self.cells.iter().enumerate() {
             match cells {
                 Cells::Nothing => {}
-                Cells::Times(times, missing, is_instant) => {
-                    if !missing.contains(&self.at) {
-                        let text = Timestamp::from_nanoseconds(times[self.at]).to_string();
-                        record.set(number, Field::Text(if *is_instant { &text } else { text.trim_end_matches('Z') }));
+                Cells::Times(_, refused, _) if refused.contains(&self.at) => {
+                    // One that is beyond our years is no missing one: as text it is refused by its name.
+                    if !batch.column(number).is_null(self.at)
+                        && let Ok(shown) = arrow_cast::display::array_value_to_string(batch.column(number), self.at)
+                    {
+                        record.set(number, Field::Text(&shown));
                     }
+                }
+                Cells::Times(times, _, kind) => {
+                    let time = times[self.at];
+                    record.set(
+                        number,
+                        match kind {
+                            TimeKind::Instant => Field::Instant(time),
+                            TimeKind::Date if time.rem_euclid(DAY_NS) == 0 => Field::Date(time / DAY_NS),
+                            TimeKind::LocalTime | TimeKind::Date => Field::LocalTime(time),
+                        },
+                    );
                 }
                 Cells::Values(column) => {
                     let Some(place) = column.presence.value_place(self.at) else { continue };

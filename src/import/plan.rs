@@ -3,13 +3,15 @@
 //! The rule for types. A column that the store knows as a metric keeps its kind: text or number. Otherwise the first
 //! [`SAMPLE_ROWS`] records vote: a column is text where texts are at least as many as numbers, else it holds numbers, in the
 //! narrowest type that holds them all (boolean, integer, float). A column without values there is decided by its first value.
-//! A value of the other kind is a rejection of its record. In a column of numbers an empty field and the words of
+//! A value of the other kind is a rejection of its record, and so is a list, whatever else its column holds: who does not want such
+//! a column names those that are wanted. A field that appears in a record under a name that no metric can have is a rejection of
+//! that record; in a header it is an error of the file. In a column of numbers an empty field and the words of
 //! [`crate::ingest::is_missing_word`] mean "no value"; in a column of texts only an empty field does.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::{Columns, Field, Record, is_missing_word, parse_number};
+use crate::ingest::{Columns, Field, Record, excerpt, is_missing_word, parse_number};
 use crate::model::{MetricDefinition, MetricName, MetricType};
 
 use super::options::SamplesImport;
@@ -46,6 +48,10 @@ pub(super) struct Plan {
     pub(super) metrics: Vec<PlannedMetric>,
     /// For each metric its column.
     pub(super) columns: Vec<usize>,
+    /// Columns that no metric can come of, and why: a record with a value there is refused.
+    pub(super) unusable: Vec<(usize, String)>,
+    /// Whether columns appear with records, rather than in a header.
+    pub(super) columns_appear: bool,
     looked_at: usize,
     names: HashSet<MetricName>,
     known: HashMap<String, Kind>,
@@ -65,6 +71,8 @@ impl Plan {
             sequence: None,
             metrics: Vec::new(),
             columns: Vec::new(),
+            unusable: Vec::new(),
+            columns_appear: false,
             looked_at: 0,
             names: HashSet::new(),
             known: known.collect(),
@@ -99,6 +107,12 @@ impl Plan {
     }
 
     fn add_metric(&mut self, number: usize, column: &str, options: &SamplesImport) -> Result<()> {
+        if self.columns_appear
+            && let Err(error) = MetricName::new(self.renamed.get(column).map_or(column, String::as_str))
+        {
+            self.unusable.push((number, format!("field {}: {}", excerpt(column), error.message())));
+            return Ok(());
+        }
         if column.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, format!("column {} has no name", number + 1))
                 .advise("name it in the header, or name the wanted columns with --metrics"));
@@ -196,6 +210,9 @@ impl Plan {
 
 /// The error for a column that is not there, naming those that are.
 pub(super) fn missing_column(name: &str, columns: &Columns) -> Error {
+    if columns.names().is_empty() {
+        return Error::new(ErrorKind::InvalidInput, format!("there is no column '{name}', nor any other"));
+    }
     let mut names: Vec<String> = columns.names().iter().take(20).map(|name| format!("'{name}'")).collect();
     if columns.names().len() > 20 {
         names.push("...".to_owned());
@@ -210,7 +227,7 @@ pub(super) fn missing_column(name: &str, columns: &Columns) -> Error {
 
 fn kind_of(field: Field<'_>, decimal: u8) -> Kind {
     match field {
-        Field::Missing | Field::List => Kind::Open,
+        Field::Missing | Field::List | Field::Instant(_) | Field::LocalTime(_) | Field::Date(_) => Kind::Open,
         Field::Boolean(_) | Field::Integer(_) | Field::Float(_) => Kind::Number,
         Field::Text("") => Kind::Open,
         Field::Text("NaN" | "Infinity" | "-Infinity") => Kind::Number,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{
     Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, is_missing_word, parse_number,
 };
@@ -31,6 +31,8 @@ pub(super) const TEXT_BYTES_MAX: usize = 1_024;
 pub(super) trait BlockSource {
     /// The next block; `None` at the end. New devices become known to the sink.
     fn next_block(&mut self, intake: &mut Intake, sink: &mut dyn Sink) -> Result<Option<RowBlock>>;
+    /// Whether the file says its columns before its first row.
+    fn has_header(&self) -> bool;
     /// The metrics so far, by number.
     fn metrics(&self) -> &[PlannedMetric];
     /// Checks what can be checked at the end only.
@@ -46,14 +48,30 @@ pub(super) struct Intake {
 }
 
 /// Handles of the devices seen so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DeviceMap {
     handles: HashMap<Box<str>, u32>,
     last: Option<(Box<str>, u32)>,
     name: String,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// What a device of a file costs beside its name, about: here, in the bulk load and in the catalogue.
+const DEVICE_BYTES: usize = 512;
+
+impl Default for DeviceMap {
+    fn default() -> Self {
+        Self::within(usize::MAX)
+    }
 }
 
 impl DeviceMap {
+    /// No devices yet, and never more than so many bytes of them.
+    pub(super) fn within(bytes_max: usize) -> Self {
+        Self { handles: HashMap::new(), last: None, name: String::new(), bytes: 0, bytes_max }
+    }
+
     /// The handle of a device, or of its link to a gateway. The inner error is the reason why there can be none.
     pub(super) fn handle(
         &mut self,
@@ -79,6 +97,16 @@ impl DeviceMap {
                     Ok(id) => id,
                     Err(error) => return Ok(Err(error.message().to_owned())),
                 };
+                self.bytes += DEVICE_BYTES + 3 * self.name.len();
+                if self.bytes > self.bytes_max {
+                    let count = self.handles.len();
+                    return Err(Error::new(
+                        ErrorKind::LimitExceeded,
+                        format!("the file names more than {count} devices, which do not fit the memory budget"),
+                    )
+                    .for_device(&self.name)
+                    .advise("check that --device names the column of the device; if it does, give more --memory"));
+                }
                 let handle = sink.device(&id)?.0;
                 self.handles.insert(self.name.as_str().into(), handle);
                 handle
@@ -157,6 +185,7 @@ impl<'a> RecordBlocks<'a> {
                 Outcome::Rejected(rejection) => refuse(intake, rejection),
             }
         }
+        blocks.plan.columns_appear = !blocks.reader.has_header();
         blocks.plan.update(blocks.reader.columns(), blocks.time_column, options)?;
         blocks.plan.vote(&blocks.sample);
         Ok(blocks)
@@ -235,6 +264,11 @@ impl<'a> RecordBlocks<'a> {
 
     fn take_values(&mut self) -> std::result::Result<(), String> {
         self.scratch.values.clear();
+        for (column, reason) in &self.plan.unusable {
+            if self.record.field(*column) != Field::Missing {
+                return Err(reason.clone());
+            }
+        }
         for number in 0..self.plan.metrics.len() {
             let field = self.record.field(self.plan.columns[number]);
             if field == Field::Missing {
@@ -272,7 +306,7 @@ pub(super) fn name_field(field: Field<'_>, what: &str, into: &mut String) -> std
         Field::Open(text) | Field::Text(text) => into.push_str(text.trim()),
         Field::Integer(value) => into.push_str(&value.to_string()),
         Field::Missing => {}
-        Field::Boolean(_) | Field::Float(_) | Field::List => {
+        _ => {
             return Err(format!("{what} is neither a text nor an integer"));
         }
     }
@@ -286,8 +320,12 @@ fn parse_value(field: Field<'_>, metric: &PlannedMetric, decimal: u8) -> std::re
         Err(format!("column '{}' holds {holds}, not {got}", metric.column))
     };
     match (metric.kind, field) {
+        (_, Field::List) => Err(format!(
+            "column '{}' has a list, which can not be stored: name the columns that are wanted (--metrics)",
+            metric.column
+        )),
         (_, Field::Missing) | (Kind::Open, _) => Ok(None),
-        (_, Field::List) => wrong("a list"),
+        (_, Field::Instant(_) | Field::LocalTime(_) | Field::Date(_)) => wrong("a time"),
         (Kind::Number, Field::Open(text)) => match parse_number(text, decimal) {
             Some(Number::Boolean(value)) => Ok(Some(Parsed::Boolean(value))),
             Some(Number::Integer(value)) => Ok(Some(Parsed::Integer(value))),
@@ -313,11 +351,16 @@ fn parse_value(field: Field<'_>, metric: &PlannedMetric, decimal: u8) -> std::re
     }
 }
 
+/// The sequence of a row that has none: a number that nobody counts to.
+pub(super) const NO_SEQUENCE: u64 = 0xD1B5_4A32_D192_ED03;
+
 /// What tells rows of one instant apart: an integer as itself, anything else by its hash.
 fn sequence_of(field: Field<'_>) -> u64 {
     match field {
-        Field::Missing | Field::List => u64::MAX,
-        Field::Integer(value) => value.cast_unsigned(),
+        Field::Missing | Field::List => NO_SEQUENCE,
+        Field::Integer(value) | Field::Instant(value) | Field::LocalTime(value) | Field::Date(value) => {
+            value.cast_unsigned()
+        }
         Field::Boolean(value) => u64::from(value),
         Field::Float(value) => value.to_bits(),
         Field::Open(text) | Field::Text(text) => sequence_of_text(text.trim()),
@@ -344,6 +387,10 @@ impl BlockSource for RecordBlocks<'_> {
             }
         }
         Ok((self.builder.len() > 0).then(|| self.builder.take()))
+    }
+
+    fn has_header(&self) -> bool {
+        self.reader.has_header()
     }
 
     fn metrics(&self) -> &[PlannedMetric] {

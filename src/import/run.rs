@@ -43,9 +43,14 @@ impl RunFile {
 
     /// Appends a block to the run at the end of the file.
     pub(super) fn append(&mut self, block: &RowBlock) -> Result<()> {
+        self.append_with(|out| encode(block, out))
+    }
+
+    /// Appends a block of any bytes.
+    pub(super) fn append_with(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         self.bytes.clear();
         self.bytes.extend_from_slice(&[0; 16]);
-        encode(block, &mut self.bytes);
+        fill(&mut self.bytes);
         let (length, checksum) = ((self.bytes.len() - 16) as u64, xxh3_64(&self.bytes[16..]));
         self.bytes[..8].copy_from_slice(&length.to_le_bytes());
         self.bytes[8..16].copy_from_slice(&checksum.to_le_bytes());
@@ -59,8 +64,17 @@ impl RunFile {
 
     /// Reads the block at the start of a run and moves the start behind it.
     pub(super) fn read(&mut self, run: &mut Run) -> Result<Option<RowBlock>> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let found = self.read_bytes(run, &mut bytes)?;
+        let block = found.then(|| decode(&bytes).ok_or_else(damaged)).transpose();
+        self.bytes = bytes;
+        block
+    }
+
+    /// Reads the bytes of the block at the start of a run and moves the start behind it; false at its end.
+    pub(super) fn read_bytes(&mut self, run: &mut Run, bytes: &mut Vec<u8>) -> Result<bool> {
         if run.from >= run.to {
-            return Ok(None);
+            return Ok(false);
         }
         let mut head = [0; 16];
         let read = |file: &mut File, at: u64, into: &mut [u8]| {
@@ -74,14 +88,14 @@ impl RunFile {
         if length > run.to - run.from - 16 {
             return Err(damaged());
         }
-        self.bytes.clear();
-        self.bytes.resize(length as usize, 0);
-        read(&mut self.file, run.from + 16, &mut self.bytes)?;
-        if xxh3_64(&self.bytes) != checksum {
+        bytes.clear();
+        bytes.resize(length as usize, 0);
+        read(&mut self.file, run.from + 16, bytes)?;
+        if xxh3_64(bytes) != checksum {
             return Err(damaged());
         }
         run.from += 16 + length;
-        decode(&self.bytes).map(Some).ok_or_else(damaged)
+        Ok(true)
     }
 }
 
@@ -90,7 +104,7 @@ fn scratch_error(error: std::io::Error, doing: &str) -> Error {
         .advise("free disk space beside the store, or name another scratch folder")
 }
 
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::new(ErrorKind::Corruption, "a scratch file of the sort reads back differently from what was written")
         .advise("check the disk and import again")
 }

@@ -16,11 +16,13 @@ use super::keep::keep;
 use super::options::SamplesImport;
 use super::pass::{Means, Order, run};
 use super::plan::Plan;
-use super::records::{BlockSource, Intake, RecordBlocks, Setting};
-use super::source::{Format, Source, TextOptions};
+use super::records::{BlockSource, DeviceMap, Intake, RecordBlocks, Setting};
+use super::source::{FORMAT_ENDINGS, Format, PACKING_ENDINGS, Source, TextOptions};
 
 /// The part of the memory budget that the sorter takes: the bulk load and RocksDB need the rest.
 const SORT_SHARE: usize = 4;
+/// The part that the devices of a file may take.
+const DEVICES_SHARE: usize = 4;
 
 impl Sink for BulkLoad {
     fn device(&mut self, id: &DeviceId) -> Result<DeviceHandle> {
@@ -111,19 +113,18 @@ fn fixed_device(path: &Path, options: &SamplesImport) -> Result<Option<String>> 
         return Ok(None);
     }
     let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for ending in
-        [".gz", ".zst", ".zstd", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".lp", ".parquet", ".pq"]
-    {
-        if name.len() > ending.len() && name.to_lowercase().ends_with(ending) {
-            name.truncate(name.len() - ending.len());
-        }
+    for endings in [&PACKING_ENDINGS[..], &FORMAT_ENDINGS] {
+        let lower = name.to_ascii_lowercase();
+        let found = endings.iter().find(|ending| lower.len() > ending.len() && lower.ends_with(**ending));
+        name.truncate(name.len() - found.map_or(0, |ending| ending.len()));
     }
     Ok(Some(DeviceId::new(name)?.as_str().to_owned()))
 }
 
 /// Imports the samples of one file: all of it, but for refused rows, or none.
 ///
-/// Refused rows are kept in the store with their reason (the first 10,000 of a file) and counted. A file in order of
+/// Refused rows are kept in the store with their reason (the first 10,000 of a file) and counted; a file without rows is a file of
+/// none. A file in order of
 /// device and time streams; any other is read a second time, through the sorter.
 ///
 /// `progress` counts bytes of the file as it lies on the disk; who shows it sets the total to the length of all files.
@@ -155,8 +156,8 @@ pub fn import_samples(
     let setup = Setup { path, options, accepted_times: store.options().accepted_times, progress };
     let begun = progress.map(Progress::state).unwrap_or_default().0;
     for order in [Order::AsItComes, Order::Sorted] {
-        if let Some((counts, rejections)) = attempt(store, &setup, order).map_err(|error| error.at_path(path))? {
-            keep(store, path, rejections)?;
+        if let Some((mut counts, rejections)) = attempt(store, &setup, order).map_err(|error| error.at_path(path))? {
+            counts.rejections_kept = keep(store, path, rejections);
             return Ok(counts);
         }
         if let Some(progress) = progress {
@@ -170,7 +171,8 @@ pub fn import_samples(
 }
 
 fn attempt(store: &Store, setup: &Setup<'_>, order: Order) -> Result<Option<(ImportCounts, Rejections)>> {
-    let mut intake = Intake::default();
+    let devices = DeviceMap::within(store.options().memory_bytes / DEVICES_SHARE);
+    let mut intake = Intake { devices, ..Intake::default() };
     let snapshot = store.snapshot()?;
     let plan = Plan::new(setup.options, snapshot.catalog().metrics());
     drop(snapshot);
@@ -200,10 +202,6 @@ fn attempt(store: &Store, setup: &Setup<'_>, order: Order) -> Result<Option<(Imp
     counts.overwritten = assembled.overwritten;
     counts.kept_apart = assembled.kept_apart;
     counts.rejected = intake.rejections.count;
-    if counts.rows_read == 0 {
-        load.abandon()?;
-        return Err(Error::new(ErrorKind::InvalidInput, "the file holds no rows"));
-    }
     if counts.stored > 0 {
         setup.options.counters.iter().for_each(|metric| load.batch().nature(metric, Nature::Counter));
         let loaded = load.commit()?;

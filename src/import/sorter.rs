@@ -1,6 +1,7 @@
 //! Rows in any order come out by device, then time, then their order in the file, in bounded memory.
 //!
-//! Guarantees: holds at most its budget of rows (more than that goes to scratch runs, merged at most [`FAN_IN`] at a time);
+//! Guarantees: holds at most its budget of rows (more than that goes to scratch runs, of which so many are merged at once as
+//! their blocks fit the budget);
 //! rows of one device and instant keep the order in which they were added; nothing is dropped.
 
 use std::cmp::Reverse;
@@ -14,9 +15,9 @@ use crate::model::{Column, MetricType, Presence, TextValues, Values};
 use super::block::{BlockBuilder, RowBlock, Scalar};
 use super::run::{Run, RunFile, wider};
 
-/// Runs that are merged at once.
-const FAN_IN: usize = 64;
-/// Bytes of a block of a run, about: `FAN_IN` of them are in memory at once.
+/// Runs that are merged at once, at most.
+const FAN_IN_MAX: usize = 64;
+/// Bytes of a block of a run, about: one of each run that is merged is in memory.
 const BLOCK_BYTES: usize = 128 << 10;
 /// Rows of a block of a run, at most.
 const BLOCK_ROWS: usize = 4_096;
@@ -43,6 +44,8 @@ pub(super) struct Sorter {
     bytes: usize,
     types: Vec<Option<MetricType>>,
     spill: Option<(RunFile, Vec<Run>)>,
+    /// The largest block of a run so far.
+    block_bytes: usize,
 }
 
 impl Sorter {
@@ -55,6 +58,7 @@ impl Sorter {
             bytes: 0,
             types: Vec::new(),
             spill: None,
+            block_bytes: BLOCK_BYTES,
         }
     }
 
@@ -99,10 +103,12 @@ impl Sorter {
             None => (RunFile::create(&self.scratch_folder)?, Vec::new()),
         };
         let row_bytes = self.bytes / self.rows.max(1);
-        let block_rows = (BLOCK_BYTES / row_bytes.max(1)).clamp(16, BLOCK_ROWS);
+        let block_rows = (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BLOCK_ROWS);
         let from = file.length();
         for keys in self.sorted_keys().chunks(block_rows) {
-            file.append(&gather(&self.blocks, keys)?)?;
+            let block = gather(&self.blocks, keys)?;
+            self.block_bytes = self.block_bytes.max(block.memory_bytes());
+            file.append(&block)?;
         }
         runs.push(Run { from, to: file.length() });
         self.blocks.clear();
@@ -122,16 +128,22 @@ impl Sorter {
         }
         self.spill_run()?;
         let Some((mut file, mut runs)) = self.spill.take() else { return Ok(()) };
-        while runs.len() > FAN_IN {
+        loop {
+            let fan_in = fan_in(self.budget_bytes, self.block_bytes);
+            if runs.len() <= fan_in {
+                break;
+            }
             let mut merged = RunFile::create(&self.scratch_folder)?;
             let mut longer = Vec::new();
-            for some in runs.chunks(FAN_IN) {
+            for some in runs.chunks(fan_in) {
                 let from = merged.length();
                 let mut builder = BlockBuilder::new(false);
                 merge(&mut file, some, &mut |block, rows| {
                     builder.append(block, &rows)?;
                     if builder.len() >= BLOCK_ROWS || builder.memory_bytes() >= BLOCK_BYTES {
-                        merged.append(&builder.take())?;
+                        let block = builder.take();
+                        self.block_bytes = self.block_bytes.max(block.memory_bytes());
+                        merged.append(&block)?;
                     }
                     Ok(())
                 })?;
@@ -144,6 +156,11 @@ impl Sorter {
         }
         merge(&mut file, &runs, emit)
     }
+}
+
+/// How many runs can be merged at once: half of the budget is for their blocks, the rest for what comes of them.
+fn fan_in(budget_bytes: usize, block_bytes: usize) -> usize {
+    (budget_bytes / 2 / block_bytes).clamp(2, FAN_IN_MAX)
 }
 
 /// The rows of some keys, in their order.
@@ -320,7 +337,7 @@ mod tests {
 
     #[test]
     fn many_runs_are_merged_in_levels() {
-        // 20,000 rows in runs of a few dozen: several hundred runs, more than one level of FAN_IN.
+        // 20,000 rows in runs of a few dozen: several hundred runs, more than one level of merges.
         let mut state = 7_u64;
         let rows: Vec<_> = (0..20_000)
             .map(|_| {
@@ -335,6 +352,34 @@ mod tests {
         let (sorted, spilled) = sort(&rows, 40, 4_000);
         assert!(spilled);
         assert_eq!(sorted, naive(&rows));
+    }
+
+    #[test]
+    fn huge_rows_are_merged_few_at_a_time() {
+        assert_eq!(fan_in(64 << 20, 128 << 10), 64);
+        // A row of 1,000 texts of 1 KiB comes to some 1.1 MB: 30 of them are half of 64 MiB.
+        assert_eq!(fan_in(64 << 20, 1_100_000), 30);
+        assert_eq!(fan_in(1 << 20, 1_100_000), 2);
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut sorter = Sorter::new(folder.path(), 2 << 20);
+        for row in 0..20_u32 {
+            let mut builder = BlockBuilder::new(false);
+            (0..1_000).for_each(|column| {
+                builder.value(column, Scalar::Text(&format!("{row} {column:01000}"))).expect("a text");
+            });
+            builder.end_row(0, -i64::from(row), 0);
+            sorter.add(builder.take()).expect("room");
+        }
+        let runs = sorter.spill.as_ref().map_or(0, |(_, runs)| runs.len());
+        assert!(runs > 4 && sorter.block_bytes < 2 << 20, "{runs} runs, blocks of {} bytes", sorter.block_bytes);
+        let mut times = Vec::new();
+        sorter
+            .finish(&mut |block, rows| {
+                times.extend_from_slice(&block.times[rows]);
+                Ok(())
+            })
+            .expect("sorted");
+        assert_eq!(times, (0..20).map(|row| row - 19).collect::<Vec<i64>>());
     }
 
     proptest! {

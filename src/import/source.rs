@@ -15,6 +15,12 @@ use crate::store::Progress;
 /// The largest window of a zstd file, as a power of two: 32 MiB, so that it fits any memory budget.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
+/// Endings that say how a file is packed.
+pub(super) const PACKING_ENDINGS: [&str; 3] = [".gz", ".zst", ".zstd"];
+/// Endings that say what a file holds.
+pub(super) const FORMAT_ENDINGS: [&str; 11] =
+    [".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".lp", ".line", ".influx", ".parquet", ".pq"];
+
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {

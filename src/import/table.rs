@@ -1,7 +1,6 @@
 //! Any file as a reader of records: for devices and events, of which there are few.
 //!
-//! Guarantees: a Parquet file gives the same fields as a text file would; its times come as text that names their offset
-//! where they have one.
+//! Guarantees: a Parquet file gives the same fields as a text file would, but that what is a time there comes as one.
 
 use std::path::Path;
 
@@ -15,17 +14,18 @@ use super::source::{Format, Source, TextOptions};
 pub(super) fn open(path: &Path, delimiter: u8, progress: Option<&Progress>) -> Result<Box<dyn RecordReader>> {
     let source = Source::open(path)?;
     if source.format == Format::Parquet {
-        return parquet(source);
+        return parquet(source, progress);
     }
     source.records(TextOptions { delimiter, name_with_measurement: false }, progress)
 }
 
 #[cfg(feature = "parquet")]
-fn parquet(source: Source) -> Result<Box<dyn RecordReader>> {
-    Ok(Box::new(super::parquet_records::ParquetRecords::new(source.into_file())?))
+fn parquet(source: Source, progress: Option<&Progress>) -> Result<Box<dyn RecordReader>> {
+    let length = source.length();
+    Ok(Box::new(super::parquet_records::ParquetRecords::new(source.into_file(), length, progress)?))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn parquet(_: Source) -> Result<Box<dyn RecordReader>> {
+fn parquet(_: Source, _: Option<&Progress>) -> Result<Box<dyn RecordReader>> {
     Err(super::source::no_parquet())
 }

@@ -211,6 +211,47 @@ fn bad_rows_are_refused_by_number_and_the_rest_goes_in() {
 }
 
 #[test]
+fn a_panic_of_the_library_below_becomes_an_error_and_says_so() {
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let error = super::parquet::guarded(|| -> parquet::errors::Result<u8> {
+        told.store(super::panics_become_errors(), std::sync::atomic::Ordering::Relaxed);
+        let empty: Vec<u8> = Vec::new();
+        Ok(empty[std::hint::black_box(1)])
+    })
+    .expect_err("a panic");
+    assert!(error.to_string().contains("contradict"), "{error}");
+    assert!(told.load(std::sync::atomic::Ordering::Relaxed) && !super::panics_become_errors());
+}
+
+#[test]
+fn progress_of_records_comes_to_the_length_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), "f.parquet", &[("d", array(StringArray::from(vec!["a"; 3_000])))]);
+    let length = std::fs::metadata(&path).expect("a file").len();
+    let progress = crate::store::Progress::default();
+    let mut reader = super::table::open(&path, b',', Some(&progress)).expect("a good file");
+    let mut record = crate::ingest::Record::new();
+    while reader.read(&mut record).expect("a good file") != crate::ingest::Outcome::End {}
+    let done = progress.state().0;
+    assert!(done <= length && done + 10 > length, "{done} of {length}");
+}
+
+#[test]
+fn a_time_beyond_our_years_is_not_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let columns = [
+        ("d", array(StringArray::from(vec!["a", "a", "a"]))),
+        ("t", array(UInt64Array::from(vec![Some(5), Some(u64::MAX), None]))),
+        ("v", array(Int64Array::from(vec![1, 2, 3]))),
+    ];
+    let mut options = options("d", "t");
+    options.times.unit = Some(TimeUnit::Seconds);
+    let imported = import(&write(folder.path(), "f.parquet", &columns), &options, MIB).expect("a good file");
+    let reasons: Vec<&str> = imported.rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
+    assert!(reasons[0].contains("outside the years") && reasons[1].contains("missing"), "{reasons:?}");
+}
+
+#[test]
 fn sequences_and_links_work_as_in_text() {
     let folder = tempfile::tempdir().expect("a folder");
     let columns = [

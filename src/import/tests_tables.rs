@@ -10,7 +10,7 @@ use crate::time::{TimeRange, Timestamp};
 
 use super::counts::{ImportCounts, Rejections};
 use super::devices::{Known, batch, collect};
-use super::events::Limits;
+use super::event_sorter::EventSorter;
 use super::testing::{data, file};
 use super::{DevicesImport, EventsImport, KindSource};
 
@@ -50,8 +50,16 @@ fn devices(path: &Path, options: &DevicesImport, known: &Values) -> Result<(Writ
 fn events(path: &Path, options: &EventsImport) -> Result<(BTreeSet<Event>, ImportCounts, Vec<Rejection>)> {
     let (mut counts, mut rejections) = (ImportCounts::default(), Rejections::default());
     let mut reader = super::table::open(path, options.delimiter, None)?;
-    let limits = Limits { memory_bytes: 64 << 20, accepted_times: TimeRange::ALL };
-    let events = super::events::collect(reader.as_mut(), options, limits, &mut counts, &mut rejections)?;
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut sorter = EventSorter::new(scratch.path(), 1_000);
+    let all = TimeRange::ALL;
+    super::events::collect(reader.as_mut(), options, all, None, &mut sorter, &mut counts, &mut rejections)?;
+    let mut sorted = sorter.finish()?;
+    let mut events = BTreeSet::new();
+    while let Some(event) = sorted.next()? {
+        assert!(events.insert(event), "an event that comes twice");
+    }
+    counts.overwritten = counts.stored - events.len() as u64;
     Ok((events, counts, rejections.in_order()))
 }
 
@@ -112,9 +120,11 @@ fn a_file_that_contradicts_itself_is_refused() {
     let path = file(folder.path(), "twice.csv", "id,model\nd1,A\nd1,A\nd1,B\n");
     let error = devices(&path, &DevicesImport::new("id"), &Values::default()).expect_err("two models");
     assert!(error.to_string().contains("'A' (row 2) and 'B'"), "{error}");
-    for (content, words) in
-        [("id,model\n", "no rows"), ("serial,model\nx,y\n", "no column 'id'"), ("id,a,a\n1,2,3\n", "two columns")]
-    {
+    for (content, words) in [
+        ("serial,model\nx,y\n", "no column 'id'"),
+        ("serial,model\n", "no column 'id'"),
+        ("id,a,a\n1,2,3\n", "two columns"),
+    ] {
         let error = devices(&file(folder.path(), "bad.csv", content), &DevicesImport::new("id"), &Values::default())
             .expect_err(words);
         assert!(error.to_string().contains(words), "{error}");
@@ -146,6 +156,133 @@ fn events_have_kinds_and_labels_and_are_stored_once() {
     );
     assert_eq!((counts.rows_read, counts.overwritten), (6, 1));
     assert_eq!(rejections.iter().map(|rejection| rejection.row).collect::<Vec<_>>(), [5, 6]);
+}
+
+#[test]
+fn a_name_that_no_attribute_can_have_refuses_its_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = "n".repeat(129);
+    let content = format!(
+        "{{\"id\":\"a\",\"m\":\"x\"}}\n{{\"id\":\"b\",\"\":1}}\n{{\"id\":\"c\",\"{long}\":1,\"m\":\"y\"}}\n{{\"id\":\"d\",\"m\":\"z\"}}\n"
+    );
+    let path = file(folder.path(), "devices.jsonl", content);
+    let (batch, counts, rejections) =
+        devices(&path, &DevicesImport::new("id"), &Values::default()).expect("two good rows");
+    assert_eq!((counts.stored, counts.rejected), (2, 2));
+    assert_eq!(rejections.iter().map(|rejection| rejection.row).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(Values::of(&batch).newest("d", "m"), Some("z".into()));
+}
+
+fn store_with(memory_bytes: usize, folder: &Path) -> crate::store::Store {
+    let options = crate::store::Options { memory_bytes, ..crate::store::Options::default() };
+    crate::store::Store::open(folder.join("store"), options).expect("a store")
+}
+
+/// At 16 MiB, 20,000 events come in several scratch runs and commits: the answer is that of a set.
+#[test]
+fn more_events_than_memory_holds_are_stored_once_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut content = String::from("d,at,part,by\n");
+    let mut expected = BTreeSet::new();
+    for row in 0..24_000_u32 {
+        // Every sixth row is an earlier one again.
+        let number = if row % 6 == 5 { row / 2 } else { row };
+        let (device, at) = (format!("device-{}", number % 97), number.wrapping_mul(2_654_435_761) % 1_000_000);
+        let label = format!("{number:0200}");
+        content.push_str(&format!("{device},{at},{label},me\n"));
+        expected.insert((at, device, label));
+    }
+    let path = file(folder.path(), "events.csv", content);
+    let store = store_with(16 << 20, folder.path());
+    let mut options = EventsImport::new("d", "at", KindSource::Fixed(EventKind::Error));
+    options.times.unit = Some(crate::ingest::TimeUnit::Seconds);
+    options.labels = vec![("part".into(), "part".into()), ("by".into(), "by".into())];
+    let counts = super::import_events(&store, &path, &options, None).expect("a good file");
+    assert_eq!((counts.rows_read, counts.stored), (24_000, expected.len() as u64));
+    assert_eq!(counts.overwritten, 24_000 - expected.len() as u64);
+    let mut found = BTreeSet::new();
+    let snapshot = store.snapshot().expect("a moment");
+    snapshot
+        .events(TimeRange::ALL, None, &mut |event| {
+            let seconds = (event.time.nanoseconds() / 1_000_000_000) as u32;
+            found.insert((seconds, event.device.as_str().to_owned(), event.labels["part"].clone()));
+            Ok(true)
+        })
+        .expect("all events");
+    assert_eq!(found, expected);
+    drop(snapshot);
+    let again = super::import_events(&store, &path, &options, None).expect("the same file");
+    assert_eq!((again.stored, again.overwritten), (0, 24_000));
+}
+
+#[test]
+fn progress_comes_to_the_length_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let path = file(folder.path(), "f.csv", format!("d,at\n{}", "a,2025-01-01\n".repeat(20_000)));
+    let length = std::fs::metadata(&path).expect("a file").len();
+    let events = EventsImport::new("d", "at", KindSource::Fixed(EventKind::Error));
+    let progress = crate::store::Progress::default();
+    super::import_events(&store, &path, &events, Some(&progress)).expect("a good file");
+    assert_eq!(progress.state().0, length);
+    super::import_devices(&store, &path, &DevicesImport::new("d"), Some(&progress)).expect("a good file");
+    assert_eq!(progress.state().0, 2 * length);
+    progress.cancel();
+    let error = super::import_events(&store, &path, &events, Some(&progress)).expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_file_without_rows_is_one_of_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let samples = super::testing::options("d", "at");
+    let events = EventsImport::new("d", "at", KindSource::Fixed(EventKind::Error));
+    for (name, content) in [("f.csv", "d,at\n"), ("f.jsonl", "\n"), ("f.lp", "# nothing\n")] {
+        let path = file(folder.path(), name, content);
+        let nothing = ImportCounts::default();
+        assert_eq!(super::import_samples(&store, &path, &samples, None).expect(name), nothing);
+        assert_eq!(super::import_events(&store, &path, &events, None).expect(name), nothing);
+        assert_eq!(super::import_devices(&store, &path, &DevicesImport::new("d"), None).expect(name), nothing);
+    }
+    let other = file(folder.path(), "other.csv", "x,y\n");
+    assert!(super::import_samples(&store, &other, &samples, None).is_err());
+}
+
+#[test]
+fn rejections_beyond_those_that_are_kept_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let content = format!("d,at,v\na,2025-01-01,1\n{}", "a,soon,1\n".repeat(10_005));
+    let path = file(folder.path(), "f.csv", content);
+    let counts = super::import_samples(&store, &path, &super::testing::options("d", "at"), None).expect("one good row");
+    assert_eq!((counts.stored, counts.rejected, counts.rejections_kept), (1, 10_005, 10_000));
+}
+
+#[test]
+fn a_wrong_device_column_meets_a_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let mut content = String::from("d,at,v\n");
+    (0..20_000).for_each(|row| content.push_str(&format!("{row}.5,2025-01-01,1\n")));
+    let path = file(folder.path(), "f.csv", content);
+    let error = super::import_samples(&store, &path, &super::testing::options("d", "at"), None).expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.to_string().contains("--device"), "{error}");
+    assert_eq!(store.snapshot().expect("a moment").catalog().devices().count(), 0);
+}
+
+#[test]
+fn devices_beyond_the_memory_are_refused_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_with(16 << 20, folder.path());
+    let mut content = String::from("id,model\n");
+    (0..20_000).for_each(|row| content.push_str(&format!("{row},A\n")));
+    let path = file(folder.path(), "f.csv", content);
+    let error = super::import_devices(&store, &path, &DevicesImport::new("id"), None).expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.row().is_some() && error.to_string().contains("--memory"), "{error}");
+    assert_eq!(store.snapshot().expect("a moment").catalog().devices().count(), 0);
 }
 
 #[test]
@@ -196,12 +333,16 @@ fn parquet_gives_the_same_events_as_text() {
     let mut options = EventsImport::new("d", "at", KindSource::Fixed(EventKind::Stage));
     options.labels = vec![("part".into(), "part".into())];
     options.times.zone = Some("Europe/Paris".into());
-    let (found, _, rejections) = events(&path, &options).expect("a good file");
-    let shown: Vec<String> =
-        found.iter().map(|event| format!("{} {} {:?}", event.time, event.device, event.labels)).collect();
-    // Times without an offset are of the input zone.
-    assert_eq!(shown, ["1969-12-31T23:00:00Z 2 {}", "2024-01-23T16:13:00Z 1 {\"part\": \"pump\"}"]);
-    assert_eq!(rejections.len(), 1);
+    // A format is for texts: what is a time already needs none.
+    for format in [None, Some("%d/%m/%Y".to_owned())] {
+        options.times.format = format;
+        let (found, _, rejections) = events(&path, &options).expect("a good file");
+        let shown: Vec<String> =
+            found.iter().map(|event| format!("{} {} {:?}", event.time, event.device, event.labels)).collect();
+        // Times without an offset are of the input zone.
+        assert_eq!(shown, ["1969-12-31T23:00:00Z 2 {}", "2024-01-23T16:13:00Z 1 {\"part\": \"pump\"}"]);
+        assert_eq!(rejections.len(), 1);
+    }
 }
 
 #[test]

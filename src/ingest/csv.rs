@@ -3,8 +3,8 @@
 //! Guarantees: quoted fields may hold delimiters, doubled quotes and line feeds; a record whose quote is never closed is
 //! refused alone, and the lines behind it are read as records of their own (nothing is swallowed); a record with another
 //! number of fields than the header is refused, and where it went over several lines, its first line alone, since a stray
-//! quote made it so; blank lines are skipped; a UTF-8 byte order mark is dropped, UTF-16 is
-//! named in the error.
+//! quote made it so; a line that a carriage return alone splits behind a quote is refused; blank lines are skipped; a UTF-8
+//! byte order mark is dropped, UTF-16 is named in the error.
 
 use std::io::BufRead;
 
@@ -83,6 +83,10 @@ impl<R: BufRead> CsvReader<R> {
             if self.raw.contains(&0) {
                 return Err(header_error("the file is binary"));
             }
+            if without_line_end(&self.raw).contains(&b'\r') && !self.raw.contains(&b'"') {
+                return Err(header_error("its lines end with a carriage return alone")
+                    .advise("convert the line ends to line feeds"));
+            }
             if !is_blank(&self.raw) {
                 break;
             }
@@ -147,14 +151,19 @@ impl<R: BufRead> CsvReader<R> {
                 ReadRecordResult::InputEmpty => {
                     let outcome = self.lines.read(&mut self.raw)?;
                     if outcome != Line::Whole || self.raw.len() > LINE_BYTES_MAX {
-                        return Ok(self.refuse_unclosed(line, first_line_bytes, outcome));
+                        return Ok(self.refuse_first_line(line, first_line_bytes, outcome, NOT_CLOSED));
                     }
                 }
             }
         }
+        // The parser ends a record at a carriage return too: what is behind it belongs to no record.
+        if !matches!(&self.raw[read..], b"" | b"\n") {
+            let reason = "a carriage return alone stands behind a quoted field";
+            return Ok(self.refuse_first_line(line, first_line_bytes, Line::Whole, reason));
+        }
         let spans_lines = memchr::memchr(b'\n', &self.raw).is_some_and(|place| place + 1 < self.raw.len());
         if spans_lines && !is_strict(&self.raw, self.delimiter) {
-            return Ok(self.refuse_unclosed(line, first_line_bytes, Line::Whole));
+            return Ok(self.refuse_first_line(line, first_line_bytes, Line::Whole, NOT_CLOSED));
         }
         let Ok(text) = std::str::from_utf8(&self.unquoted[..written]) else {
             return Ok(Outcome::Rejected(Rejection::new(line, NOT_UTF8, &self.raw)));
@@ -168,8 +177,8 @@ impl<R: BufRead> CsvReader<R> {
         Ok(Outcome::Record)
     }
 
-    /// Refuses the first line of a record that never ends, and puts the lines behind it back.
-    fn refuse_unclosed(&mut self, line: u64, first_line_bytes: usize, outcome: Line) -> Outcome {
+    /// Refuses the first line of what can not be a record, and puts the lines behind it back.
+    fn refuse_first_line(&mut self, line: u64, first_line_bytes: usize, outcome: Line, reason: &str) -> Outcome {
         let first = first_line_bytes.min(self.raw.len());
         if outcome == Line::TooLong {
             // The line that was too long is skipped already; refuse all that led to it.
@@ -179,12 +188,16 @@ impl<R: BufRead> CsvReader<R> {
                 &self.raw,
             ));
         }
-        let behind = self.raw[first..].to_vec();
-        self.lines.put_back(&behind);
-        Outcome::Rejected(Rejection::new(line, "a quoted field is not closed", &self.raw[..first]))
+        // Behind the last line of a file without a line feed there is the one that it was given to be parsed, and no line.
+        if self.raw[..first].ends_with(b"\n") {
+            let behind = self.raw[first..].to_vec();
+            self.lines.put_back(&behind);
+        }
+        Outcome::Rejected(Rejection::new(line, reason, &self.raw[..first]))
     }
 }
 
+const NOT_CLOSED: &str = "a quoted field is not closed";
 const NOT_UTF8: &str = "the line is not UTF-8";
 
 fn is_blank(line: &[u8]) -> bool {
@@ -222,6 +235,10 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 impl<R: BufRead> RecordReader for CsvReader<R> {
     fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    fn has_header(&self) -> bool {
+        true
     }
 
     fn read(&mut self, record: &mut Record) -> Result<Outcome> {
@@ -304,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn a_carriage_return_alone_swallows_nothing() {
+        let (_, rows) = read_all(b"a,b\n1,\"x\"\r2,\"y\"\n3,\"z\"\r\n", b',').expect("good header");
+        assert_eq!(rows.len(), 2, "{rows:?}");
+        assert!(matches!(&rows[0], Err((2, reason)) if reason.contains("carriage return")), "{rows:?}");
+        assert_eq!(rows[1], Ok(vec!["3".into(), "z".into()]));
+        let error = read_all(b"a,b\r1,2\r3,4\r", b',').expect_err("lines of an old Mac");
+        assert!(error.to_string().contains("carriage return"), "{error}");
+    }
+
+    #[test]
     fn bad_lines_are_refused_by_number() {
         let (_, rows) = read_all(b"a,b\n1\n1,2,3\n\xFF,2\n4,5\n", b',').expect("good header");
         let numbers: Vec<u64> = rows.iter().filter_map(|row| row.as_ref().err().map(|(line, _)| *line)).collect();
@@ -325,6 +352,43 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(input in prop::collection::vec(prop::sample::select(b"a,\"\n\r;1 \xFF".to_vec()), 0..200)) {
             let _ = read_all(&input, b',');
+        }
+
+        /// Law: every line is one of a record or of a rejection, and a record holds every character of its lines that is
+        /// no mark of CSV.
+        #[test]
+        fn records_and_rejections_cover_the_input(
+            lines in prop::collection::vec(prop::collection::vec(prop::sample::select(b"ab1,\"\n\r".to_vec()), 0..24), 0..8),
+        ) {
+            let content = |bytes: &[u8]| bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
+            let input = [b"x,y".to_vec()].into_iter().chain(lines).collect::<Vec<_>>().join(&b'\n');
+            let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
+            let mut reader = CsvReader::new(input.as_slice(), CsvOptions::default()).expect("a good header");
+            let (mut record, mut covered) = (Record::new(), reader.lines.number() as usize);
+            loop {
+                let outcome = reader.read(&mut record).expect("a slice can be read");
+                let to = reader.lines.number() as usize;
+                let expected = content(&lines[covered..to].concat());
+                match outcome {
+                    Outcome::End => {
+                        prop_assert_eq!(expected, 0);
+                        prop_assert!(lines[to..].iter().all(|line| content(line) == 0));
+                        break;
+                    }
+                    Outcome::Rejected(rejection) => {
+                        let from = rejection.row as usize - 1;
+                        prop_assert!(from >= covered && lines[covered..from].iter().all(|line| content(line) == 0));
+                    }
+                    Outcome::Record => {
+                        let fields = (0..record.len()).map(|column| match record.field(column) {
+                            Field::Open(text) => content(text.as_bytes()),
+                            _ => 0,
+                        });
+                        prop_assert_eq!(fields.sum::<usize>(), expected);
+                    }
+                }
+                covered = to;
+            }
         }
 
         /// Law: what the `csv` crate writes, this reader reads back.

@@ -1,13 +1,15 @@
 //! JSON lines: one object a line.
 //!
-//! Guarantees: fields of objects inside an object are named `outer.inner`, [`super::DEPTH_MAX`] deep at most; `null` is a missing
-//! field; an integer beyond 64 bits is the nearest float; a list is a [`Field::List`], which no column takes. A byte order mark is dropped.
+//! Guarantees: fields of objects inside an object are named `outer.inner`, [`super::DEPTH_MAX`] deep at most; a line whose fields
+//! come to one name so is refused; `null` is a missing field; an integer beyond 64 bits is the nearest float; a list is a
+//! [`Field::List`], which no column takes. A line that is refused adds no column. A byte order mark is dropped.
 
 use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::{COLUMNS_MAX, Columns, DEPTH_MAX, Field, Line, LineReader, Outcome, Record, RecordReader, Rejection};
+use super::record::SeenColumns;
+use super::{Columns, DEPTH_MAX, Field, Line, LineReader, Outcome, Record, RecordReader, Rejection};
 use crate::error::Result;
 
 /// Reads a file of JSON lines.
@@ -17,46 +19,67 @@ pub struct JsonLinesReader<R> {
     columns: Columns,
     raw: Vec<u8>,
     name: String,
+    names: String,
+    seen: SeenColumns,
 }
 
 impl<R: BufRead> JsonLinesReader<R> {
     /// Reads from the start of an input.
     #[must_use]
     pub fn new(input: R) -> Self {
-        Self { lines: LineReader::new(input), columns: Columns::new(), raw: Vec::new(), name: String::new() }
+        Self {
+            lines: LineReader::new(input),
+            columns: Columns::new(),
+            raw: Vec::new(),
+            name: String::new(),
+            names: String::new(),
+            seen: SeenColumns::default(),
+        }
     }
 
     fn parse(&mut self, line: u64, record: &mut Record) -> std::result::Result<(), String> {
         let value: Value = serde_json::from_slice(&self.raw).map_err(|error| format!("not JSON: {error}"))?;
-        let Value::Object(fields) = value else { return Err("not a JSON object".to_owned()) };
+        let Value::Object(fields) = &value else { return Err("not a JSON object".to_owned()) };
         record.begin(line, &self.raw);
         self.name.clear();
-        flatten(&fields, 1, &mut self.name, &mut self.columns, record)
+        self.names.clear();
+        let mut found = Vec::with_capacity(fields.len());
+        flatten(fields, 1, &mut self.name, &mut |name, value| {
+            let from = self.names.len();
+            self.names.push_str(name);
+            found.push((from..self.names.len(), value));
+        })?;
+        // Nothing of the line is taken before all of it is known to be good.
+        self.columns.check(found.iter().map(|(name, _)| &self.names[name.clone()]), &mut self.seen)?;
+        for (name, value) in found {
+            if let Some(column) = self.columns.ensure(&self.names[name], false) {
+                set(record, column, value);
+            }
+        }
+        Ok(())
     }
 }
 
-fn flatten(
-    fields: &serde_json::Map<String, Value>,
+/// Visits the fields that have a value, by their whole names.
+fn flatten<'a>(
+    fields: &'a serde_json::Map<String, Value>,
     depth: usize,
     name: &mut String,
-    columns: &mut Columns,
-    record: &mut Record,
+    visit: &mut dyn FnMut(&str, &'a Value),
 ) -> std::result::Result<(), String> {
     if depth > DEPTH_MAX {
         return Err(format!("objects lie more than {DEPTH_MAX} deep in each other"));
     }
     for (key, value) in fields {
         let outer = name.len();
-        if outer > 0 {
+        if depth > 1 {
             name.push('.');
         }
         name.push_str(key);
         if let Value::Object(inner) = value {
-            flatten(inner, depth + 1, name, columns, record)?;
+            flatten(inner, depth + 1, name, visit)?;
         } else if !value.is_null() {
-            let column =
-                columns.ensure(name, false).ok_or_else(|| format!("more than {COLUMNS_MAX} different fields"))?;
-            set(record, column, value);
+            visit(name, value);
         }
         name.truncate(outer);
     }
@@ -151,6 +174,25 @@ mod tests {
             rows.iter().filter_map(|row| row.as_ref().err().map(|rejection| rejection.row)).collect();
         assert_eq!(refused, [2, 3, 4, 5]);
         assert_eq!(rows.len(), 6);
+    }
+
+    #[test]
+    fn names_that_meet_are_refused_and_empty_ones_stay_apart() {
+        let (columns, rows) = read_all(b"{\"a\":{\"b\":1},\"a.b\":2}\n{\"\":{\"x\":1},\"x\":2}\n");
+        assert!(matches!(&rows[0], Err(rejection) if rejection.reason.contains("'a.b'")), "{rows:?}");
+        let row = rows[1].as_ref().expect("two names");
+        let field = |name: &str| row.field(columns.find(name).expect("a column"));
+        assert_eq!((field(".x"), field("x")), (Field::Integer(1), Field::Integer(2)));
+    }
+
+    #[test]
+    fn a_refused_line_adds_no_column() {
+        let mut input = String::new();
+        (0..5_000).for_each(|line| input.push_str(&format!("{{\"a{line}\":1,\"z\":{{\"y\":1}},\"z.y\":2}}\n")));
+        input.push_str("{\"good\":1}\n");
+        let (columns, rows) = read_all(input.as_bytes());
+        assert_eq!(rows.iter().filter(|row| row.is_err()).count(), 5_000);
+        assert_eq!(columns.names(), ["good"]);
     }
 
     proptest! {

@@ -1,15 +1,17 @@
 //! The InfluxDB line protocol: `measurement,tag=text field=1.5,other=2i 1735689600000000000`.
 //!
 //! Guarantees: read strictly (escapes `\,` `\=` `\ ` in names, `\"` and `\\` in texts); a line is a record or a rejection as
-//! a whole. Columns: each tag and each field under its own name, the measurement as `measurement` and the time as `time`.
+//! a whole, and one that is refused adds no column; a byte order mark is dropped. Columns: each tag and each field under its own name, the measurement as `measurement` and the time as `time`.
 //! Tags and the measurement describe the device and are no metrics unless they are asked for. The same field name in two
-//! measurements would mix two things in one metric: from the second measurement on such lines are refused, unless the
-//! reader was told to name fields `measurement.field`.
+//! measurements would mix two things in one metric: from the second measurement on such lines are refused, and so are those
+//! with a field that is a tag elsewhere, unless the reader was told to name fields `measurement.field`.
 
 use std::collections::HashMap;
 use std::io::BufRead;
+use std::ops::Range;
 
-use super::{COLUMNS_MAX, Columns, Field, Line, LineReader, Outcome, Record, RecordReader, Rejection, excerpt};
+use super::record::SeenColumns;
+use super::{Columns, Field, Line, LineReader, Outcome, Record, RecordReader, Rejection, excerpt};
 use crate::error::Result;
 
 /// The name of the column that holds the time.
@@ -27,8 +29,34 @@ pub struct LineProtocolReader<R> {
     measurement_of_field: HashMap<String, String>,
     name_with_measurement: bool,
     raw: Vec<u8>,
-    name: String,
+    line: ParsedLine,
+    seen: SeenColumns,
+}
+
+/// A line that was read, of which nothing is taken yet.
+#[derive(Debug, Default)]
+struct ParsedLine {
+    /// The measurement, names and texts, one behind the other.
     text: String,
+    measurement: Range<usize>,
+    parts: Vec<Part>,
+    time: Option<i64>,
+    /// The name or text at hand.
+    buffer: String,
+}
+
+/// A tag or a field.
+#[derive(Debug)]
+struct Part {
+    name: Range<usize>,
+    is_tag: bool,
+    value: PartValue,
+}
+
+#[derive(Debug)]
+enum PartValue {
+    Text(Range<usize>),
+    Scalar(Field<'static>),
 }
 
 impl<R: BufRead> LineProtocolReader<R> {
@@ -44,8 +72,8 @@ impl<R: BufRead> LineProtocolReader<R> {
             measurement_of_field: HashMap::new(),
             name_with_measurement,
             raw: Vec::new(),
-            name: String::new(),
-            text: String::new(),
+            line: ParsedLine::default(),
+            seen: SeenColumns::default(),
         }
     }
 
@@ -54,37 +82,83 @@ impl<R: BufRead> LineProtocolReader<R> {
         record.begin(line, &raw);
         let result = std::str::from_utf8(&raw)
             .map_err(|_| "the line is not UTF-8".to_owned())
-            .and_then(|text| self.parse_line(text.trim_end_matches(['\n', '\r', ' ']), record));
+            .and_then(|text| self.line.parse(text.trim_end_matches(['\n', '\r', ' ']), self.name_with_measurement))
+            .and_then(|()| self.take(record));
         self.raw = raw;
         result
     }
 
-    fn parse_line(&mut self, line: &str, record: &mut Record) -> Parsed<()> {
-        let mut rest = name(line, b", ", &mut self.name)?;
-        let measurement = self.name.clone();
-        record.set(1, Field::Text(&measurement));
+    /// Takes a line once all of it is known to be good.
+    fn take(&mut self, record: &mut Record) -> Parsed<()> {
+        let line = &self.line;
+        let measurement = &line.text[line.measurement.clone()];
+        self.columns.check(line.parts.iter().map(|part| &line.text[part.name.clone()]), &mut self.seen)?;
+        for part in &line.parts {
+            let name = &line.text[part.name.clone()];
+            let known = self.columns.find(name);
+            if known.is_some_and(|column| column < 2 || self.columns.is_descriptive(column) != part.is_tag) {
+                return Err(format!("{} is the name of a tag and of a field: {}", excerpt(name), PREFIX_ADVICE));
+            }
+            let owner = self.measurement_of_field.get(name).filter(|_| !part.is_tag);
+            if let Some(owner) = owner.filter(|owner| *owner != measurement) {
+                let (name, owner) = (excerpt(name), excerpt(owner));
+                return Err(format!("field {name} is in measurement {owner} too: {PREFIX_ADVICE}"));
+            }
+        }
+        record.set(1, Field::Text(measurement));
+        for part in &line.parts {
+            let name = &line.text[part.name.clone()];
+            let Some(column) = self.columns.ensure(name, part.is_tag) else { continue };
+            if !part.is_tag && !self.name_with_measurement && !self.measurement_of_field.contains_key(name) {
+                self.measurement_of_field.insert(name.to_owned(), measurement.to_owned());
+            }
+            match &part.value {
+                PartValue::Text(text) => record.set(column, Field::Text(&line.text[text.clone()])),
+                PartValue::Scalar(value) => record.set(column, *value),
+            }
+        }
+        if let Some(time) = line.time {
+            record.set(0, Field::Integer(time));
+        }
+        Ok(())
+    }
+}
+
+const PREFIX_ADVICE: &str = "name fields with their measurement (--measurement-in-names)";
+
+impl ParsedLine {
+    fn parse(&mut self, line: &str, name_with_measurement: bool) -> Parsed<()> {
+        self.text.clear();
+        self.parts.clear();
+        self.time = None;
+        let mut rest = name(line, b", ", &mut self.buffer)?;
+        self.measurement = self.keep();
         while let Some(behind) = rest.strip_prefix(',') {
-            rest = name(behind, b"=, ", &mut self.name)?;
-            let value = rest.strip_prefix('=').ok_or_else(|| format!("tag {} has no value", excerpt(&self.name)))?;
-            rest = name(value, b", ", &mut self.text)?;
-            let column = self.column(true)?;
-            record.set(column, Field::Text(&self.text));
+            rest = name(behind, b"=, ", &mut self.buffer)?;
+            let value = rest.strip_prefix('=').ok_or_else(|| format!("tag {} has no value", excerpt(&self.buffer)))?;
+            let tag = self.keep();
+            rest = name(value, b", ", &mut self.buffer)?;
+            let value = PartValue::Text(self.keep());
+            self.parts.push(Part { name: tag, is_tag: true, value });
         }
         rest = rest.trim_start_matches(' ');
         loop {
-            rest = name(rest, b"=, ", &mut self.name)?;
-            let value = rest.strip_prefix('=').ok_or_else(|| format!("field {} has no value", excerpt(&self.name)))?;
-            self.own_field(&measurement)?;
-            let column = self.column(false)?;
-            rest = if let Some(quoted) = value.strip_prefix('"') {
-                let behind = quoted_text(quoted, &mut self.text)?;
-                record.set(column, Field::Text(&self.text));
-                behind
+            rest = name(rest, b"=, ", &mut self.buffer)?;
+            let value =
+                rest.strip_prefix('=').ok_or_else(|| format!("field {} has no value", excerpt(&self.buffer)))?;
+            if name_with_measurement {
+                self.buffer = format!("{}.{}", &self.text[self.measurement.clone()], self.buffer);
+            }
+            let field = self.keep();
+            let value = if let Some(quoted) = value.strip_prefix('"') {
+                rest = quoted_text(quoted, &mut self.buffer)?;
+                PartValue::Text(self.keep())
             } else {
                 let end = value.find([',', ' ']).unwrap_or(value.len());
-                record.set(column, scalar(&value[..end])?);
-                &value[end..]
+                rest = &value[end..];
+                PartValue::Scalar(scalar(&value[..end])?)
             };
+            self.parts.push(Part { name: field, is_tag: false, value });
             match rest.strip_prefix(',') {
                 Some(behind) => rest = behind,
                 None => break,
@@ -95,44 +169,18 @@ impl<R: BufRead> LineProtocolReader<R> {
             return Err("text behind a field's closing quote".to_owned());
         }
         if !time.is_empty() {
-            let time = time.parse::<i64>().map_err(|_| format!("{} is not a whole number of time", excerpt(time)))?;
-            record.set(0, Field::Integer(time));
+            self.time =
+                Some(time.parse::<i64>().map_err(|_| format!("{} is not a whole number of time", excerpt(time)))?);
         }
         Ok(())
     }
 
-    /// Checks that the field in `name` belongs to this measurement, or puts the measurement in front of it.
-    fn own_field(&mut self, measurement: &str) -> Parsed<()> {
-        if self.name_with_measurement {
-            self.name = format!("{measurement}.{}", self.name);
-            return Ok(());
-        }
-        match self.measurement_of_field.get(&self.name) {
-            Some(owner) if owner == measurement => Ok(()),
-            Some(owner) => Err(format!(
-                "field {} is in measurement {} too: name fields with their measurement",
-                excerpt(&self.name),
-                excerpt(owner)
-            )),
-            None if self.measurement_of_field.len() >= COLUMNS_MAX => Err(too_many()),
-            None => {
-                self.measurement_of_field.insert(self.name.clone(), measurement.to_owned());
-                Ok(())
-            }
-        }
+    /// Keeps the name or text at hand.
+    fn keep(&mut self) -> Range<usize> {
+        let from = self.text.len();
+        self.text.push_str(&self.buffer);
+        from..self.text.len()
     }
-
-    fn column(&mut self, tag: bool) -> Parsed<usize> {
-        let column = self.columns.ensure(&self.name, tag).ok_or_else(too_many)?;
-        if column < 2 || self.columns.is_descriptive(column) != tag {
-            return Err(format!("{} is the name of a tag and of a field", excerpt(&self.name)));
-        }
-        Ok(column)
-    }
-}
-
-fn too_many() -> String {
-    format!("more than {COLUMNS_MAX} different tags and fields")
 }
 
 /// Reads a name up to one of the stop bytes, with escapes resolved; gives the rest.
@@ -208,6 +256,9 @@ impl<R: BufRead> RecordReader for LineProtocolReader<R> {
             self.raw.clear();
             let outcome = self.lines.read(&mut self.raw)?;
             let line = self.lines.number();
+            if line == 1 && self.raw.starts_with(&[0xEF, 0xBB, 0xBF]) {
+                self.raw.drain(..3);
+            }
             match outcome {
                 Line::End => return Ok(Outcome::End),
                 Line::TooLong => {
@@ -301,6 +352,27 @@ mod tests {
         let (columns, rows) = read_all(input, true);
         assert!(rows.iter().all(std::result::Result::is_ok));
         assert!(columns.find("cpu.v").is_some() && columns.find("disk.v").is_some());
+    }
+
+    #[test]
+    fn a_tag_of_one_measurement_is_a_field_of_another() {
+        let input = b"cpu,host=a v=1 1\nweb host=\"b\" 2\n";
+        assert!(read_all(input, false).1[1].is_err());
+        let (columns, rows) = read_all(input, true);
+        let record = rows[1].as_ref().expect("a field of its own");
+        assert_eq!(record.field(columns.find("web.host").expect("a column")), Field::Text("b"));
+    }
+
+    #[test]
+    fn a_refused_line_claims_no_name_and_a_byte_order_mark_is_dropped() {
+        let (columns, rows) = read_all(b"\xEF\xBB\xBFm,t=a v=1x,w=2 1\nn,v=a t=1,w=3 1\nm a=1,a=2\n", false);
+        assert!(rows[0].is_err() && rows[2].is_err(), "{rows:?}");
+        let record = rows[1].as_ref().expect("names that no good line had before");
+        assert_eq!(record.field(columns.find("measurement").expect("a column")), Field::Text("n"));
+        assert_eq!(columns.names(), ["time", "measurement", "v", "t", "w"]);
+        let (columns, rows) = read_all(b"\xEF\xBB\xBFm v=1 1\n", false);
+        let record = rows[0].as_ref().expect("a good line");
+        assert_eq!(record.field(columns.find("measurement").expect("a column")), Field::Text("m"));
     }
 
     proptest! {

@@ -11,6 +11,8 @@
 //! value is a number or a text. What an open field holds is decided by the rule for numbers and by that of the importing module.
 
 #[cfg(feature = "import")]
+mod calendar;
+#[cfg(feature = "import")]
 mod csv;
 #[cfg(feature = "import")]
 mod jsonl;
@@ -89,6 +91,11 @@ pub enum Outcome {
 pub trait RecordReader {
     /// The columns seen so far. Formats without a header add some as they appear; a column keeps its number.
     fn columns(&self) -> &Columns;
+
+    /// Whether the file says its columns before its first record.
+    fn has_header(&self) -> bool {
+        false
+    }
 
     /// Reads the next record into `record`, whose buffers are used again.
     ///

@@ -3,7 +3,7 @@
 //! Guarantees: a column keeps its number for the life of its reader; a field that the record does not have is
 //! [`Field::Missing`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::COLUMNS_MAX;
 
@@ -22,6 +22,12 @@ pub enum Field<'a> {
     Integer(i64),
     /// A float.
     Float(f64),
+    /// An instant, of a format that has such a type: nanoseconds since the epoch.
+    Instant(i64),
+    /// A local time of a format that has such a type: nanoseconds since the epoch, if it were UTC.
+    LocalTime(i64),
+    /// A date of a format that has such a type: days since the epoch.
+    Date(i64),
     /// A list, which no column takes.
     List,
 }
@@ -35,6 +41,9 @@ enum Stored {
     Boolean(bool),
     Integer(i64),
     Float(f64),
+    Instant(i64),
+    LocalTime(i64),
+    Date(i64),
     List,
 }
 
@@ -71,6 +80,9 @@ impl Record {
             Stored::Boolean(value) => Field::Boolean(value),
             Stored::Integer(value) => Field::Integer(value),
             Stored::Float(value) => Field::Float(value),
+            Stored::Instant(value) => Field::Instant(value),
+            Stored::LocalTime(value) => Field::LocalTime(value),
+            Stored::Date(value) => Field::Date(value),
             Stored::List => Field::List,
         }
     }
@@ -134,9 +146,19 @@ impl Record {
             Field::Boolean(value) => Stored::Boolean(value),
             Field::Integer(value) => Stored::Integer(value),
             Field::Float(value) => Stored::Float(value),
+            Field::Instant(value) => Stored::Instant(value),
+            Field::LocalTime(value) => Stored::LocalTime(value),
+            Field::Date(value) => Stored::Date(value),
             Field::List => Stored::List,
         };
     }
+}
+
+/// For each column the number of the last record that [`Columns::check`] saw it in.
+#[derive(Debug, Default)]
+pub(crate) struct SeenColumns {
+    record: u64,
+    in_record: Vec<u64>,
 }
 
 /// The columns of a file by number and by name.
@@ -187,6 +209,30 @@ impl Columns {
     #[must_use]
     pub fn is_descriptive(&self, column: usize) -> bool {
         self.descriptive.get(column).copied().unwrap_or_default()
+    }
+
+    /// Checks that the names of one record are different, and that there is room for those that are new.
+    pub(crate) fn check<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        seen: &mut SeenColumns,
+    ) -> std::result::Result<(), String> {
+        seen.record += 1;
+        seen.in_record.resize(self.names.len(), 0);
+        let mut new: HashSet<&str> = HashSet::new();
+        for name in names {
+            let is_first = match self.find(name) {
+                Some(column) => std::mem::replace(&mut seen.in_record[column], seen.record) != seen.record,
+                None => new.insert(name),
+            };
+            if !is_first {
+                return Err(format!("two fields are named {}", super::excerpt(name)));
+            }
+            if self.names.len() + new.len() > COLUMNS_MAX {
+                return Err(format!("more than {COLUMNS_MAX} different fields"));
+            }
+        }
+        Ok(())
     }
 
     /// Finds or adds a column; `None` where there are too many.

@@ -1,15 +1,18 @@
 //! Times in text and numbers.
 //!
-//! The rule: with a format, the text must match it (chrono's strftime; a date alone is its first instant). With a unit, a
-//! number is so many units since the epoch, decimals included. Otherwise RFC 3339, `2015-01-01 06:00:00` (a `T` or a blank,
+//! The rule: with a format, the text must match it (chrono's strftime; a date alone is its first instant, minutes and seconds
+//! that it does not name are 0). With a unit, a number is so many units since the epoch, decimals included. Otherwise RFC 3339, `2015-01-01 06:00:00` (a `T` or a blank,
 //! seconds and decimals may be absent), a date, or an epoch number with its unit (`1735689600s`); a bare number is refused
 //! rather than guessed. A time without an offset is one of the input zone; one that the zone skips (summer time begins) is
-//! refused, one that it has twice (summer time ends) is refused unless [`AmbiguousTime`] says which is meant.
+//! refused, one that it has twice (summer time ends) is refused unless [`AmbiguousTime`] says which is meant. A date is its first
+//! instant in the zone, also where the clocks skip midnight or have it twice. A field that is a time already (Parquet) is taken as
+//! it is.
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{Datelike, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
+use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
+use super::calendar::{Calendar, calendar};
 use super::{Field, excerpt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{DAY_NS, SECOND_NS, Timestamp};
@@ -65,6 +68,20 @@ pub enum AmbiguousTime {
     Earlier,
     /// The later instant.
     Later,
+}
+
+impl std::str::FromStr for AmbiguousTime {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "reject" => Ok(Self::Reject),
+            "earlier" => Ok(Self::Earlier),
+            "later" => Ok(Self::Later),
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("{} is not what a time can mean", excerpt(text)))
+                .advise("use reject, earlier or later")),
+        }
+    }
 }
 
 /// Reads times by one rule for a whole file.
@@ -144,6 +161,16 @@ impl TimeReader {
         self.localize(local, &local.to_string())
     }
 
+    /// The first instant of a day of the zone, given as a number of days since the epoch.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub fn localize_day(&self, days: i64) -> std::result::Result<Timestamp, String> {
+        let date = chrono::TimeDelta::try_days(days).and_then(|days| NaiveDate::default().checked_add_signed(days));
+        let date = date.ok_or_else(|| out_of_range(&format!("day {days}")))?;
+        self.first_instant(date, &date.to_string())
+    }
+
     /// Reads a field.
     ///
     /// # Errors
@@ -161,6 +188,10 @@ impl TimeReader {
             },
             Field::Integer(value) => self.read_text(&value.to_string()),
             Field::Float(value) => self.read_text(&value.to_string()),
+            // What is a time already is taken as it is, whatever the format of texts and the unit of numbers.
+            Field::Instant(nanoseconds) => Ok(Timestamp::from_nanoseconds(nanoseconds)),
+            Field::LocalTime(nanoseconds) => self.localize_nanoseconds(nanoseconds),
+            Field::Date(days) => self.localize_day(days),
             Field::Boolean(value) => Err(format!("the time is {value}")),
             Field::List => Err("the time is a list".to_owned()),
         }
@@ -182,6 +213,7 @@ impl TimeReader {
         match calendar(text) {
             Some(Calendar::Instant(instant)) => instant.ok_or_else(|| out_of_range(text)),
             Some(Calendar::Local(local)) => self.localize(local, text),
+            Some(Calendar::Date(date)) => self.first_instant(date, text),
             None => match Timestamp::parse(text) {
                 Ok(instant) => Ok(instant),
                 Err(_) if text.parse::<f64>().is_ok() => Err(needs_unit(text)),
@@ -206,13 +238,47 @@ impl TimeReader {
                 .map(Timestamp::from_nanoseconds)
                 .ok_or_else(|| out_of_range(text));
         }
-        let time_is_named = parsed.hour_mod_12().is_some() || parsed.minute().is_some();
-        let local = if time_is_named {
-            parsed.to_naive_datetime_with_offset(0).map_err(|_| mismatch())?
-        } else {
-            parsed.to_naive_date().map_err(|_| mismatch())?.and_time(NaiveTime::MIN)
+        if parsed.hour_mod_12().is_none() && parsed.minute().is_none() {
+            return self.first_instant(parsed.to_naive_date().map_err(|_| mismatch())?, text);
+        }
+        if parsed.minute().is_none() {
+            parsed.set_minute(0).map_err(|_| mismatch())?;
+        }
+        self.localize(parsed.to_naive_datetime_with_offset(0).map_err(|_| mismatch())?, text)
+    }
+
+    fn first_instant(&self, date: NaiveDate, text: &str) -> std::result::Result<Timestamp, String> {
+        let midnight = date.and_time(NaiveTime::MIN);
+        if self.zone == Tz::UTC {
+            return self.localize(midnight, text);
+        }
+        let instant = match self.zone.from_local_datetime(&midnight) {
+            LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant,
+            LocalResult::None => self
+                .behind_the_gap(midnight)
+                .filter(|instant| instant.date_naive() == date)
+                .ok_or_else(|| skipped(text, self.zone))?,
         };
-        self.localize(local, text)
+        instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds).ok_or_else(|| out_of_range(text))
+    }
+
+    /// The first instant whose local time is not before one that the zone skips.
+    fn behind_the_gap(&self, skipped: NaiveDateTime) -> Option<chrono::DateTime<Tz>> {
+        let local_at =
+            |second: i64| chrono::DateTime::from_timestamp(second, 0).map(|instant| instant.with_timezone(&self.zone));
+        let near = skipped.and_utc().timestamp();
+        let day_s = DAY_NS / SECOND_NS;
+        // Offsets stay below a day, and no zone changes its clocks twice in two days.
+        let (mut before, mut behind) = (near - day_s, near + day_s);
+        while behind - before > 1 {
+            let middle = before.midpoint(behind);
+            if local_at(middle)?.naive_local() < skipped {
+                before = middle;
+            } else {
+                behind = middle;
+            }
+        }
+        local_at(behind)
     }
 
     fn localize(&self, local: NaiveDateTime, text: &str) -> std::result::Result<Timestamp, String> {
@@ -226,10 +292,14 @@ impl TimeReader {
         let instant = match (self.zone.from_local_datetime(&local), self.ambiguous) {
             (LocalResult::Single(instant), _) => instant,
             (LocalResult::None, _) => {
-                return Err(format!("{} does not exist in {}: the clocks skip it", excerpt(text), self.zone));
+                return Err(skipped(text, self.zone));
             }
             (LocalResult::Ambiguous(..), AmbiguousTime::Reject) => {
-                return Err(format!("{} comes twice in {}: the clocks go back", excerpt(text), self.zone));
+                let zone = self.zone;
+                return Err(format!(
+                    "{} comes twice in {zone}: the clocks go back (--ambiguous-time says which is meant)",
+                    excerpt(text)
+                ));
             }
             (LocalResult::Ambiguous(earlier, _), AmbiguousTime::Earlier) => earlier,
             (LocalResult::Ambiguous(_, later), AmbiguousTime::Later) => later,
@@ -237,6 +307,10 @@ impl TimeReader {
         debug_assert!(instant.offset().fix().local_minus_utc().abs() <= 86_400, "offsets stay below a day");
         instant.timestamp_nanos_opt().map(Timestamp::from_nanoseconds).ok_or_else(|| out_of_range(text))
     }
+}
+
+fn skipped(text: &str, zone: Tz) -> String {
+    format!("{} does not exist in {zone}: the clocks skip it", excerpt(text))
 }
 
 fn out_of_range(text: &str) -> String {
@@ -276,92 +350,6 @@ fn decimal_epoch(text: &str, unit: TimeUnit) -> Option<Option<Timestamp>> {
         nanoseconds = -nanoseconds;
     }
     Some(i64::try_from(nanoseconds).ok().map(Timestamp::from_nanoseconds))
-}
-
-enum Calendar {
-    /// With an offset: an instant, or `None` where it can not be held.
-    Instant(Option<Timestamp>),
-    /// Without one.
-    Local(NaiveDateTime),
-}
-
-/// `2015-01-01`, `2015-01-01 06:00`, `2015-01-01T06:00:00.5+01:00`. Strict; `None` for anything else.
-fn calendar(text: &str) -> Option<Calendar> {
-    let bytes = text.as_bytes();
-    if bytes.len() < 10 || bytes[4] != b'-' || bytes[7] != b'-' {
-        return None;
-    }
-    let date = NaiveDate::from_ymd_opt(digits(&bytes[..4])? as i32, digits(&bytes[5..7])?, digits(&bytes[8..10])?)?;
-    let Some((separator, clock)) = bytes[10..].split_first() else {
-        return Some(Calendar::Local(date.and_time(NaiveTime::MIN)));
-    };
-    if !matches!(separator, b'T' | b't' | b' ') || clock.len() < 5 || clock[2] != b':' {
-        return None;
-    }
-    let (hour, minute) = (digits(&clock[..2])?, digits(&clock[3..5])?);
-    let mut rest = &clock[5..];
-    let (mut second, mut nanosecond) = (0, 0);
-    if let [b':', tens, ones, behind @ ..] = rest {
-        second = digits(&[*tens, *ones])?;
-        rest = behind;
-        if let [b'.' | b',', fraction @ ..] = rest {
-            let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if length == 0 {
-                return None;
-            }
-            // Digits beyond nanoseconds are dropped.
-            for place in 0..9 {
-                nanosecond = nanosecond * 10 + fraction[..length].get(place).map_or(0, |digit| u32::from(digit - b'0'));
-            }
-            rest = &fraction[length..];
-        }
-    }
-    // A leap second reads as the first instant of the next one.
-    let leap = second == 60;
-    let time = NaiveTime::from_hms_nano_opt(
-        hour,
-        minute,
-        if leap { 59 } else { second },
-        if leap { 999_999_999 } else { nanosecond },
-    )?;
-    let mut local = date.and_time(time);
-    if leap {
-        local = local.checked_add_signed(chrono::TimeDelta::nanoseconds(1))?;
-    }
-    if rest.is_empty() {
-        return Some(Calendar::Local(local));
-    }
-    let offset_s = offset(rest)?;
-    Some(Calendar::Instant(nanoseconds_of(local, offset_s)))
-}
-
-fn nanoseconds_of(local: NaiveDateTime, offset_s: i64) -> Option<Timestamp> {
-    let days = i64::from(local.date().num_days_from_ce()) - 719_163;
-    let second_of_day = i64::from(local.time().num_seconds_from_midnight()) - offset_s;
-    let total = i128::from(days) * i128::from(DAY_NS)
-        + i128::from(second_of_day) * i128::from(SECOND_NS)
-        + i128::from(local.time().nanosecond());
-    i64::try_from(total).ok().map(Timestamp::from_nanoseconds)
-}
-
-/// `Z`, `+01:00`, `+0100` or `+01`, in seconds.
-fn offset(text: &[u8]) -> Option<i64> {
-    let (sign, clock) = match text {
-        [b'Z' | b'z'] => return Some(0),
-        [b'+', clock @ ..] => (1, clock),
-        [b'-', clock @ ..] => (-1, clock),
-        _ => return None,
-    };
-    let (hours, minutes) = match clock {
-        [h1, h2, b':', m1, m2] | [h1, h2, m1, m2] => (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?),
-        [h1, h2] => (digits(&[*h1, *h2])?, 0),
-        _ => return None,
-    };
-    (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 3_600 + minutes * 60))
-}
-
-fn digits(bytes: &[u8]) -> Option<u32> {
-    bytes.iter().try_fold(0_u32, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
 }
 
 #[cfg(test)]
@@ -426,6 +414,23 @@ mod tests {
         );
         assert!(TimeReader::new(Some("%!"), None, None, AmbiguousTime::Reject).is_err());
         assert!(TimeReader::new(None, None, Some("Mars/Base"), AmbiguousTime::Reject).is_err());
+    }
+
+    #[test]
+    fn a_date_is_its_first_instant_and_missing_minutes_are_0() {
+        // Havana: 2024-03-10 begins at 01:00 (UTC-4); 2024-11-03 00:00 to 01:00 comes twice, first in UTC-4.
+        let havana = reader(None, None, Some("America/Havana"));
+        assert_eq!(shown(&havana, "2024-03-10"), "2024-03-10T05:00:00Z");
+        assert_eq!(shown(&havana, "2024-11-03"), "2024-11-03T04:00:00Z");
+        assert!(shown(&havana, "2024-03-10 00:30").contains("skip"));
+        let by_format = reader(Some("%d.%m.%Y"), None, Some("America/Havana"));
+        assert_eq!(shown(&by_format, "10.03.2024"), "2024-03-10T05:00:00Z");
+        assert_eq!(havana.localize_day(19_792).map(|at| at.to_string()), Ok("2024-03-10T05:00:00Z".into()));
+        // Apia never had 2011-12-30.
+        assert!(shown(&reader(None, None, Some("Pacific/Apia")), "2011-12-30").contains("skip"));
+        let hours = reader(Some("%Y-%m-%d %H"), None, Some("Europe/Paris"));
+        assert_eq!(shown(&hours, "2024-01-23 18"), "2024-01-23T17:00:00Z");
+        assert!(shown(&hours, "2024-01-23").starts_with("refused"));
     }
 
     #[test]

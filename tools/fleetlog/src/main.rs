@@ -20,7 +20,11 @@ use arguments::{Arguments, Verb};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Done,
-    SomeRejected,
+    /// So many rows were refused, and so many of them are kept.
+    SomeRejected {
+        rejected: u64,
+        kept: u64,
+    },
 }
 
 /// Why a verb failed.
@@ -53,13 +57,30 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// A panic that becomes an error is told once, by the error.
+fn quiet_caught_panics() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !fleetlog::import::panics_become_errors() {
+            told(panic);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
+    quiet_caught_panics();
     let arguments = Arguments::parse();
     let quiet = arguments.common.quiet;
     match run(arguments) {
         Ok(Outcome::Done) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
-        Ok(Outcome::SomeRejected) => {
-            progress::note(quiet, "some input was refused and is kept: see `fleetlog rejections`");
+        Ok(Outcome::SomeRejected { rejected, kept }) => {
+            let kept = if kept == rejected { "kept".to_owned() } else { format!("counted, {kept} of them kept") };
+            let what = if rejected == 1 {
+                "1 row was refused and is"
+            } else {
+                &format!("{rejected} rows were refused and are")
+            };
+            progress::note(quiet, &format!("{what} {kept}: see `fleetlog rejections`"));
             ExitCode::from(4)
         }
         Err(Failure::Usage(error)) => fail(&error.to_string(), 2),

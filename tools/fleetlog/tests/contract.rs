@@ -98,7 +98,6 @@ fn bad_files_leave_the_store_as_it_was() {
     let files = [
         place.file("garbage.csv", [0xff, 0xfe, 0, 1, 2, 3]),
         place.file("empty.csv", ""),
-        place.file("header.csv", "id,at,power_w\n"),
         place.file("columns.csv", "a,b\n1,2\n"),
         place.file("cut.csv.gz", packed),
         place.file("noise.parquet", "PAR1 this is no parquet PAR1"),

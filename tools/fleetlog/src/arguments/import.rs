@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fleetlog::ingest::TimeUnit;
+use fleetlog::ingest::{AmbiguousTime, TimeUnit};
 use fleetlog::{EventKind, Timestamp};
 
 use super::value::{library, mark, pair, pair_or_one, time};
@@ -60,6 +60,9 @@ pub(crate) struct SamplesImportArguments {
     /// Rows of one device and instant with different values of this column are kept apart, 1 ns each.
     #[arg(long, value_name = "COL")]
     pub(crate) sequence: Option<String>,
+    /// Fields of the line protocol are named MEASUREMENT.FIELD: for files in which measurements share names.
+    #[arg(long)]
+    pub(crate) measurement_in_names: bool,
     #[command(flatten)]
     pub(crate) marks: Marks,
 }
@@ -75,6 +78,9 @@ pub(crate) struct Times {
     /// The zone of times without an offset; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub(crate) input_zone: Option<String>,
+    /// What a time means that the zone has twice, as summer time ends: reject, earlier, later.
+    #[arg(long, value_name = "WHICH", default_value = "reject", value_parser = library::<AmbiguousTime>)]
+    pub(crate) ambiguous_time: AmbiguousTime,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use fleetlog::import::{
     DevicesImport, EventsImport, ImportCounts, KindSource, SamplesImport, TimeForm, import_devices, import_events,
     import_samples,
 };
-use fleetlog::{Cell, ErrorKind, Store, Table};
+use fleetlog::{Cell, ErrorKind, Progress, Store, Table};
 
 use crate::arguments::{Common, DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
 use crate::output::Output;
@@ -27,6 +27,7 @@ fn times(times: &Times) -> TimeForm {
     form.format.clone_from(&times.time_format);
     form.unit = times.time_unit;
     form.zone.clone_from(&times.input_zone);
+    form.ambiguous = times.ambiguous_time;
     form
 }
 
@@ -44,29 +45,43 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
     options.counters.clone_from(&arguments.counter);
     options.text_columns.clone_from(&arguments.text);
     options.sequence_column.clone_from(&arguments.sequence);
+    options.name_with_measurement = arguments.measurement_in_names;
     options.delimiter = arguments.marks.delimiter;
     options.decimal = arguments.marks.decimal;
     options.check()?;
     let store = open_writer(common, &arguments.store)?;
     let mut whole = ImportCounts::default();
     for file in &arguments.files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let imported = progress::with_bar(common.quiet, &name, true, |progress| {
-            import_samples(&store, file, &options, Some(progress))
-        });
-        match imported {
+        match with_file(common, file, |progress| import_samples(&store, file, &options, Some(progress))) {
             Ok(counts) => whole += counts,
             Err(error) => {
-                progress::note(
-                    common.quiet,
-                    &format!("files before {} are stored; it and those after it are not", file.display()),
-                );
-                store.close()?;
+                if arguments.files.len() > 1 {
+                    let text = format!("files before {} are stored; it and those after it are not", file.display());
+                    progress::note(common.quiet, &text);
+                    finish(common, store, &whole)?;
+                }
                 return Err(error.into());
             }
         }
     }
     finish(common, store, &whole)
+}
+
+/// Runs the import of a file with its progress bar; a file without rows is told of.
+fn with_file(
+    common: &Common,
+    file: &Path,
+    import: impl FnOnce(&Progress) -> fleetlog::Result<ImportCounts>,
+) -> fleetlog::Result<ImportCounts> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let counts = progress::with_bar(common.quiet, &name, true, |progress| {
+        progress.set_total(std::fs::metadata(file).map_or(0, |metadata| metadata.len()));
+        import(progress)
+    })?;
+    if counts.rows_read == 0 {
+        progress::note(common.quiet, &format!("{} holds no rows", file.display()));
+    }
+    Ok(counts)
 }
 
 fn devices(common: &Common, arguments: &DevicesImportArguments) -> Result<Outcome, Failure> {
@@ -78,8 +93,11 @@ fn devices(common: &Common, arguments: &DevicesImportArguments) -> Result<Outcom
     options.number_columns.clone_from(&arguments.number);
     options.delimiter = arguments.marks.delimiter;
     options.decimal = arguments.marks.decimal;
+    options.check()?;
     let store = open_writer(common, &arguments.store)?;
-    let counts = import_devices(&store, &arguments.file, &options, None).map_err(|error| match error.kind() {
+    let file: &Path = &arguments.file;
+    let counts = with_file(common, file, |progress| import_devices(&store, file, &options, Some(progress)));
+    let counts = counts.map_err(|error| match error.kind() {
         // A changed value without --from is wrong usage.
         ErrorKind::AlreadyExists => Failure::Usage(error),
         _ => error.into(),
@@ -96,9 +114,10 @@ fn events(common: &Common, arguments: &EventsImportArguments) -> Result<Outcome,
     options.times = times(&arguments.times);
     options.labels.clone_from(&arguments.label);
     options.delimiter = arguments.delimiter;
+    options.check()?;
     let store = open_writer(common, &arguments.store)?;
     let file: &Path = &arguments.file;
-    let counts = import_events(&store, file, &options, None)?;
+    let counts = with_file(common, file, |progress| import_events(&store, file, &options, Some(progress)))?;
     finish(common, store, &counts)
 }
 
@@ -117,5 +136,8 @@ fn finish(common: &Common, store: Store, counts: &ImportCounts) -> Result<Outcom
     ];
     table.push(numbers.map(|count| Cell::Integer(count as i64)).to_vec())?;
     Output::new(common).table(&table)?;
-    Ok(if counts.rejected > 0 { Outcome::SomeRejected } else { Outcome::Done })
+    Ok(match counts.rejected {
+        0 => Outcome::Done,
+        rejected => Outcome::SomeRejected { rejected, kept: counts.rejections_kept },
+    })
 }
