@@ -31,7 +31,7 @@ measure() {
     done 2>/dev/null </proc/$pid/status || true
     read -r -t 0.001 -u "$never" || true
   done 2>/dev/null
-  wait $pid || { cat err.txt >&2; exit 1; }
+  wait $pid || { echo "exit code $?: $*" >&2; cat err.txt out.csv >&2; exit 1; }
   ended=$(date +%s%N)
   seconds=$(awk -v ns=$((ended - started)) 'BEGIN {printf "%.2f", ns / 1e9}')
   [ "$readings" -gt 0 ] && [ "$peak" -gt 0 ] || { echo "no reading of memory was taken of: $*" >&2; exit 1; }
@@ -42,7 +42,7 @@ figure() {
   local held
   held=$(awk -v value="$2" -v limit="$4" -v word="$3" 'BEGIN {print (word == "least" ? value >= limit : value <= limit) ? "held" : "MISSED"}')
   [ $held = held ] || missed=1
-  printf '%-58s %14s   at %-5s %-9s %s\n' "$1" "$2" "$3" "$4" "$held"
+  printf '%-72s %14s   at %-5s %-9s %s\n' "$1" "$2" "$3" "$4" "$held"
 }
 explained() { grep -o "\"$1\":[0-9.e+-]*" err.txt | tail -1 | cut -d: -f2; }
 
@@ -103,7 +103,7 @@ held "compact --cold" compact figures.fleet --cold
 make_fleet months --devices "$devices" --days "$shuffled_days" --seed 2026 --format csv >&2
 (sed -n 1p "$fleet/samples.csv" && sed 1d "$fleet/samples.csv" | shuf --random-source="$fleet/samples.csv") >shuffled.csv
 gzip -1 -c shuffled.csv >shuffled.csv.gz
-awk -F, 'NR > 1 {printf "{\"device\":\"%s\",\"time\":\"%s\",\"temperature_c\":%s,\"power_w\":%s}\n", $1, $2, $3, $5}' shuffled.csv >shuffled.jsonl
+awk -F, 'NR > 1 {printf "{\"device\":\"%s\",\"time\":\"%s\",\"temperature_c\":%s,\"power_w\":%s}\n", $1, $2, $3, $6}' shuffled.csv >shuffled.jsonl
 for file in shuffled.csv shuffled.csv.gz shuffled.jsonl; do
   rm -rf shuffled.fleet
   "$fleetlog" init shuffled.fleet --quiet
