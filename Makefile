@@ -15,14 +15,14 @@ export CC := ccache gcc
 export CXX := ccache g++
 
 DEMO_DIR ?= $(FLEETLOG_CACHE)/demo
-# Real telemetry, where it is present beside the checkout.
+# Real telemetry, where it is present beside the checkout; a relative path begins at the checkout.
 FLEETLOG_DATA ?= ../shared/data
 export FLEETLOG_DATA
 
 CARGO := cargo
 BIN = $(CARGO_TARGET_DIR)/release
 
-.PHONY: help setup demo test test-more lint coverage bench figures clean-demo
+.PHONY: help setup demo test test-more lint coverage deny bench figures clean-demo
 
 help:  ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,16 +37,20 @@ demo: setup  ## a fleet-year: generated, imported, queried, dumped; then real te
 test: setup  ## the tests that every change must pass (15 minutes at most once RocksDB is built)
 	@tools/test.sh
 
-test-more: setup  ## the longer proofs: 200 kills, exhaustive damage, more property cases (45 minutes at most)
+test-more: setup  ## the longer proofs: 200 kills, more property cases, RocksDB compiled once (45 minutes at most)
 	@tools/test-more.sh
 
 lint: setup  ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
 
-coverage: setup  ## line coverage by cargo tarpaulin
+coverage: setup  ## line coverage by cargo tarpaulin; fails under 90%
 	@command -v cargo-tarpaulin >/dev/null || $(CARGO) install --locked cargo-tarpaulin
 	$(CARGO) tarpaulin --config tarpaulin.toml
+
+deny: setup  ## advisories and licences of the dependencies, by cargo-deny
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --all-features check advisories licenses
 
 bench: setup  ## criterion benches: write, seal, import, scan, trend, codecs
 	$(CARGO) bench --workspace --all-features

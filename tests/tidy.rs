@@ -1,6 +1,5 @@
 //! The house rules that a machine can check: floors, sizes, opening words, forbidden words, dead files.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Modules of the library, from the ground up: a module imports only from rows above its own.
@@ -59,37 +58,98 @@ fn code(line: &str) -> String {
     line.split('"').step_by(2).collect::<Vec<_>>().join("\"")
 }
 
-#[test]
-fn a_module_imports_only_from_lower_floors() {
-    let floor: BTreeMap<&str, usize> =
-        FLOORS.iter().enumerate().flat_map(|(place, names)| names.iter().map(move |name| (*name, place))).collect();
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|names| names.contains(&module))
+}
+
+/// What a line names at the crate's root: after `crate::`, and after as many `super::` as the file lies deep.
+fn names_at_root(line: &str, depth: usize) -> Vec<String> {
+    let mut rests: Vec<&str> = line.split("crate::").skip(1).collect();
+    let climb = "super::".repeat(depth);
+    rests.extend(
+        line.match_indices(&climb)
+            .filter(|(at, _)| !line[..*at].ends_with("super::"))
+            .map(|(at, _)| line[at + climb.len()..].trim_start_matches("super::")),
+    );
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    rests.into_iter().map(|rest| if rest.starts_with('{') { "{".to_owned() } else { name(rest) }).collect()
+}
+
+/// Imports of a file that its floor does not allow.
+fn floor_problems(path: &Path, text: &str) -> Vec<String> {
+    let below_src: Vec<&str> = path.iter().skip(1).map(|part| part.to_str().unwrap()).collect();
+    let module = below_src[0].trim_end_matches(".rs");
+    if module == "lib" {
+        return Vec::new();
+    }
+    let own = floor_of(module).unwrap_or_else(|| panic!("{module} has no floor"));
+    // A unit test may look at its neighbours, as a user would.
+    if below_src.last().unwrap().starts_with("test") {
+        return Vec::new();
+    }
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let depth = below_src.len() - usize::from(below_src.last() == Some(&"mod.rs"));
     let mut problems = Vec::new();
-    for (path, text) in rust_files(&["src"]) {
-        let first = path.components().nth(1).unwrap().as_os_str().to_str().unwrap();
-        let module = first.trim_end_matches(".rs");
-        if module == "lib" {
-            continue;
-        }
-        let own = *floor.get(module).unwrap_or_else(|| panic!("{module} has no floor"));
-        // A unit test may look at its neighbours, as a user would.
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("test") {
-            continue;
-        }
-        for (number, line) in text.lines().enumerate() {
-            for rest in code(line).split("crate::").skip(1) {
-                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let above = floor.get(name.as_str()).is_some_and(|floor| *floor >= own && name != module);
-                // Re-exports at the root hide the floor: write the module's name.
-                let hidden = name.chars().next().is_some_and(char::is_uppercase);
-                let doctest = line.trim_start().starts_with("///");
-                if (above || hidden) && !doctest {
-                    problems.push(format!("{}:{}: {module} names {name}", path.display(), number + 1));
-                }
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("///")) {
+        for name in names_at_root(&code(line), depth) {
+            let above = floor_of(&name).is_some_and(|floor| floor >= own && name != module);
+            // Lists and re-exports at the root hide the floor: write the module's name.
+            let hidden = name.starts_with(|c: char| c.is_uppercase() || c == '{' || c == '*') || name.is_empty();
+            if above || hidden {
+                problems.push(format!("{}:{}: {module} names {name}", path.display(), number + 1));
             }
         }
     }
+    problems
+}
+
+#[test]
+fn a_module_imports_only_from_lower_floors() {
+    let problems: Vec<String> =
+        rust_files(&["src"]).iter().flat_map(|(path, text)| floor_problems(path, text)).collect();
     fail(&problems);
+}
+
+#[test]
+fn no_way_of_writing_an_import_escapes_its_floor() {
+    let found = |path: &str, line: &str| floor_problems(Path::new(path), line).len();
+    for line in [
+        "use crate::store::Store;",
+        "use crate::{store::Store, time::Timestamp};",
+        "use crate::Store;",
+        "use crate::*;",
+        "use super::super::store::Store;",
+        "let store = super::super::store::open();",
+        "use super::super::{store, time};",
+        "pub(crate) use crate::hot::Chunk;",
+    ] {
+        assert_eq!(found("src/segment/reader.rs", line), 1, "{line}");
+    }
+    assert_eq!(found("src/segment/mod.rs", "use super::store::Store;"), 1);
+    assert_eq!(found("src/error.rs", "use super::time::Timestamp;"), 1);
+    for line in [
+        "use crate::format::Header;",
+        "use super::super::format::Header;",
+        "use super::pages::Page;",
+        "use crate::segment::pages::Page;",
+        "/// use crate::Store;",
+        "pub(crate) fn of(&self) {}",
+    ] {
+        assert_eq!(found("src/segment/reader.rs", line), 0, "{line}");
+    }
+}
+
+#[test]
+fn the_generator_does_not_depend_on_the_library() {
+    let manifest = std::fs::read_to_string(root().join("tools/fleetgen/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("fleetlog"), "tools/fleetgen/Cargo.toml");
+    for (path, text) in rust_files(&["tools/fleetgen"]) {
+        let named = text.lines().position(|line| code(line).contains("fleetlog"));
+        assert_eq!(named, None, "{}", path.display());
+    }
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let package = lock.split("[[package]]").find(|package| package.contains("name = \"fleetgen\"\n")).unwrap();
+    assert!(!package.contains("fleetlog"), "{package}");
 }
 
 #[test]
@@ -210,11 +270,56 @@ fn documents_name_what_is_there() {
             }
         }
     }
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(!readme.lines().any(|line| line.trim() == concat!("MEAS", "URED")), "the README lacks its figures");
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    for part in readme.split("`make ").skip(1) {
+        let target = part.split('`').next().unwrap();
+        assert!(makefile.contains(&format!("\n{target}: ")), "the README names `make {target}`");
+    }
+}
+
+#[test]
+fn the_table_of_floors_is_the_one_that_is_checked() {
     let architecture = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut named = Vec::new();
+    for row in architecture.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let mut cells = row.split(" | ");
+        let Some(floor) = cells.next().and_then(|cell| cell.parse::<usize>().ok()) else { continue };
+        let names = cells.next().unwrap().split('`').skip(1).step_by(2);
+        named.extend(names.map(|name| (name, floor)));
+    }
+    for (module, floor) in &named {
+        assert_eq!(floor_of(module), Some(*floor), "ARCHITECTURE.md on {module}");
+    }
     for module in FLOORS.iter().flat_map(|floor| floor.iter()) {
         let exists = root().join("src").join(module).is_dir() || root().join(format!("src/{module}.rs")).is_file();
-        if exists && !matches!(*module, "lib" | "bytes" | "document") {
-            assert!(architecture.contains(&format!("`{module}")), "ARCHITECTURE.md does not name {module}");
+        if exists && !matches!(*module, "lib" | "document") {
+            assert!(named.iter().any(|(name, _)| name == module), "ARCHITECTURE.md does not name {module}");
         }
     }
+}
+
+#[test]
+fn accepted_advisories_name_the_very_version_that_is_pinned() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let (deny, lock, manifest) = (read("deny.toml"), read("Cargo.lock"), read("Cargo.toml"));
+    let lines = deny.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut accepted = 0;
+    for line in lines.filter(|line| line.contains("RUSTSEC-")) {
+        let reason = line.split("reason = \"").nth(1).unwrap_or_else(|| panic!("no reason: {line}"));
+        let (package, version) = reason.split(':').next().unwrap().split_once(' ').expect("a package and its version");
+        let locked = format!("name = \"{package}\"\nversion = \"{version}\"\n");
+        assert_eq!(lock.matches(&format!("name = \"{package}\"\n")).count(), 1, "{package} in Cargo.lock");
+        assert!(lock.contains(&locked), "{package} is not {version} in Cargo.lock");
+        assert!(manifest.contains(&format!("\"={version}\"")), "{package} is not pinned to {version}");
+        accepted += 1;
+    }
+    assert_eq!(
+        accepted,
+        deny.matches("RUSTSEC-").count(),
+        "each advisory stands on a line of its own, with its reason"
+    );
+    let tarpaulin = read("tarpaulin.toml");
+    assert!(tarpaulin.lines().any(|line| line == "fail-under = 90.0"), "coverage has no floor");
 }

@@ -1,27 +1,30 @@
 #!/usr/bin/env bash
 # make demo: a fleet-year generated, imported, its trend by region and by firmware, an excerpt of the dump, sizes and
-# times; then the same trend over real telemetry, where it is present.
-set -eu
+# times; then the same trend over real telemetry, where it is present. DEMO_DEVICES and DEMO_DAYS make another fleet.
+set -euo pipefail
 bin=${BIN:?folder of the release build} dir=${DEMO_DIR:?folder for what the demo makes}
-data=$(cd "${FLEETLOG_DATA:-../shared/data}" 2>/dev/null && pwd || true)
+devices=${DEMO_DEVICES:-100} days=${DEMO_DAYS:-365}
+root=$(cd "$(dirname "$0")/.." && pwd)
+data=$(cd "$root" && cd "${FLEETLOG_DATA:-../shared/data}" 2>/dev/null && pwd || true)
+# shellcheck source=tools/fleet.sh
+. "$root/tools/fleet.sh"
 say() { printf '\n== %s\n' "$*"; }
 run() { printf '$ fleetlog %s\n' "$*"; "$bin/fleetlog" "$@" --format table --quiet; }
+# The first lines, read to the end: `head` would end the pipe, which counts as a failure.
+first() { sed -n "1,$1p"; }
 mkdir -p "$dir" && cd "$dir"
 TIMEFORMAT='   (%R s)'
 
-say "A fleet-year: 100 devices, a row a minute, 8 metrics, with its ground truth"
-if [ ! -e fleet/truth.json ]; then
-  rm -rf fleet
-  time "$bin/fleetgen" --devices 100 --days 365 --seed 2025 --out fleet
-fi
+say "A fleet: $devices devices, $days days, a row a minute, 8 metrics, with its ground truth"
+time make_fleet fleet --devices "$devices" --days "$days" --seed 2025
 rm -rf year.fleet machines.fleet
 
 say "Into a store: samples, devices, the history of their firmware, events"
 run init year.fleet
-time run import samples year.fleet fleet/samples.parquet --device device --time time
-run import devices year.fleet fleet/devices.csv --device device
-run import devices year.fleet fleet/attributes.csv --device device --from-column time --attribute value=firmware
-run import events year.fleet fleet/events.csv --device device --time time --kind-column kind --label component --label cause
+time run import samples year.fleet "$fleet/samples.parquet" --device device --time time
+run import devices year.fleet "$fleet/devices.csv" --device device
+run import devices year.fleet "$fleet/attributes.csv" --device device --from-column time --attribute value=firmware
+run import events year.fleet "$fleet/events.csv" --device device --time time --kind-column kind --label component --label cause
 
 say "What it holds (a few devices have wrong clocks: hence 1970)"
 run info year.fleet
@@ -34,10 +37,10 @@ say "Monthly mean, minimum and maximum by region: from statistics, without readi
 run query year.fleet --metric temperature_c --aggregate mean,min,max --every 1mo --by region --from 2025-01-01 --to 2026-01-01 --limit 12 --explain
 
 say "An excerpt of the dump"
-run dump year.fleet --manifest --index | cut -c1-110 | head -40
+run dump year.fleet --manifest --index | cut -c1-110 | first 40
 
 say "Failures of the year"
-run events year.fleet --kind failure | head -8
+run events year.fleet --kind failure | first 8
 
 machines=${data:+$data/azure-pdm}
 if [ -n "$machines" ] && [ -e "$machines/PdM_machines.csv" ]; then

@@ -1,8 +1,18 @@
 #!/usr/bin/env bash
-# make test-more: the proofs that take longer: two hundred kills, and the models with more cases from other seeds.
-set -eu
-cargo test -p fleetlog --all-features --test kill -- --ignored acknowledged_commits_survive_two_hundred_kills
+# make test-more: the proofs that take longer: two hundred kills, the models with more cases from other seeds, and that RocksDB
+# is compiled once.
+set -euo pipefail
+
+# Runs tests of the library; at least so many must have run, so that a test of another name is missed. LEAST WORDS...
+ran() {
+  local least=$1 passed
+  shift
+  passed=$(cargo test -p fleetlog --all-features "$@" | tee /dev/stderr | awk '/^test result: ok/ {sum += $4} END {print sum + 0}')
+  [ "$passed" -ge "$least" ] || { echo "test-more: $passed of $least tests ran: $*" >&2; exit 1; }
+}
+
+ran 1 --test kill -- --ignored --exact acknowledged_commits_survive_two_hundred_kills
 for seed in ${SEEDS:-1 2 3}; do
-  PROPTEST_RNG_SEED=$seed PROPTEST_CASES=${PROPTEST_CASES:-1500} \
-    cargo test -p fleetlog --all-features --test store_model --test query_model
+  PROPTEST_RNG_SEED=$seed PROPTEST_CASES=${PROPTEST_CASES:-1500} ran 2 --test store_model --test query_model
 done
+tools/check-rocksdb-once.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make test: formatting, lints, all tests with and without features, doc tests.
+# make test: formatting, lints, all tests with and without features, doc tests, the scripts.
 set -eu
 cargo fmt --all --check
 cargo clippy --workspace --all-features --all-targets -- -D warnings
@@ -11,3 +11,7 @@ else
   cargo test --workspace --all-features --lib --bins --tests
 fi
 cargo test --workspace --all-features --doc
+# The README's first command, on a small fleet; and what the set-up says where something is missing.
+cargo build --workspace --all-features --bins
+BIN=${CARGO_TARGET_DIR:-target}/debug tools/test-demo.sh
+tools/test-setup.sh

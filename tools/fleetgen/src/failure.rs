@@ -89,19 +89,28 @@ impl Failure {
     }
 }
 
-/// Decides the failures day by day; `sure` asks for one with a precursor of that strength in any case.
+/// A repair takes at most this long.
+const REPAIR_MS_MAX: i64 = 72 * HOUR_MS;
+/// What a precursor has before a failure at least, where the fleet is old enough.
+const LEAD_MS_MIN: i64 = 3 * DAY_MS;
+
+/// Decides the failures day by day; `sure` asks for one with a precursor of that strength in any case: failures by chance give
+/// way to it, to its repair and to the least lead of its precursor.
 pub(crate) fn plan_failures(config: &Config, plan: &mut DevicePlan, sure: Option<Strength>) {
     let mut chance = Chance::new(config.seed, Purpose::Failures, plan.number);
     let sure_ms = config.at_share_ms(chance.between(0.45, 0.95));
+    let kept_free = sure_ms - LEAD_MS_MIN - REPAIR_MS_MAX..sure_ms;
     let mut free_from_ms = plan.active_ms.start;
     let mut at_ms = plan.active_ms.start;
     let mut sure = sure;
     while at_ms < plan.active_ms.end {
-        let (rate_per_day, because_of) = rate(plan, at_ms);
-        let (fails, within) = (chance.happens(rate_per_day), chance.whole(0, DAY_MS));
+        let (draw, within) = (chance.unit(), chance.whole(0, DAY_MS));
         let surely = sure.is_some() && (at_ms..at_ms + DAY_MS).contains(&sure_ms);
         let fails_ms = if surely { sure_ms } else { at_ms + within };
-        if (fails || surely) && fails_ms >= free_from_ms && fails_ms < plan.active_ms.end {
+        let (rate_per_day, because_of) = rate(plan, fails_ms);
+        let gives_way = sure.is_some() && !surely && kept_free.contains(&fails_ms);
+        let fails = surely || (draw < rate_per_day && !gives_way);
+        if fails && fails_ms >= free_from_ms && fails_ms < plan.active_ms.end {
             let strength = if surely { sure.take() } else { None };
             let failure = failure(config, plan, &mut chance, free_from_ms, fails_ms, because_of, strength);
             free_from_ms = failure.repaired_ms;
@@ -156,7 +165,7 @@ fn failure(
         size: size_in_unit(&plan.levels, metric, size_sd),
         strength,
     });
-    let repaired_ms = at_ms + chance.whole(2 * HOUR_MS, 72 * HOUR_MS);
+    let repaired_ms = at_ms + chance.whole(2 * HOUR_MS, REPAIR_MS_MAX);
     Failure { at_ms, repaired_ms: repaired_ms.min(plan.active_ms.end), cause, because_of, precursor }
 }
 
@@ -168,5 +177,36 @@ fn size_in_unit(levels: &Levels, metric: Metric, size_sd: f64) -> f64 {
         Metric::Battery => -size_sd * levels.battery_sd_v,
         // A day's errors are Poisson: their deviation is the root of their number.
         _ => 1.0 + size_sd / levels.errors_per_day.sqrt(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fleet::Fleet;
+
+    use super::*;
+
+    #[test]
+    fn no_failure_by_chance_takes_the_place_of_one_that_was_dealt() {
+        let (mut dealt, mut sooner) = ([0; 3], 0);
+        for seed in 0..60 {
+            let config = Config { devices: 192, days: 300, seed, ..Config::default() };
+            let fleet = Fleet::new(config.clone()).unwrap();
+            for device in fleet.devices() {
+                let plan = device.plan();
+                let Some(strength) = plan.dealt_failure(config.seed) else { continue };
+                let mut chance = Chance::new(seed, Purpose::Failures, plan.number);
+                let at_ms = config.at_share_ms(chance.between(0.45, 0.95));
+                let failure = plan.failures.iter().find(|failure| failure.at_ms == at_ms);
+                let precursor = failure.and_then(|failure| failure.precursor);
+                let precursor = precursor.unwrap_or_else(|| panic!("{} of seed {seed} does not fail", plan.id));
+                assert_eq!(precursor.strength, strength);
+                assert!(at_ms - precursor.from_ms >= LEAD_MS_MIN, "{} of seed {seed}", plan.id);
+                dealt[strength as usize] += 1;
+                sooner += plan.failures.iter().filter(|failure| failure.at_ms < at_ms).count();
+            }
+        }
+        assert_eq!(dealt, [240; 3], "one of each strength in every hand");
+        assert!(sooner > 50, "{sooner} failures by chance came before");
     }
 }

@@ -171,12 +171,6 @@ impl<'a> Device<'a> {
         self.plan.model().reports(metric, self.fleet.config.uniform)
     }
 
-    /// Whether its clock falls back at some time, so that its times are not in order as they come.
-    #[must_use]
-    pub fn clock_falls_back(&self) -> bool {
-        self.plan.clock.as_ref().is_some_and(crate::plan::ClockFault::falls_back)
-    }
-
     /// Its samples in stretches of so many ticks (fewer samples where some are lost). Stretches can be empty.
     #[must_use]
     pub fn columns(&self, stretch_ticks: i64) -> DeviceStream<'_> {

@@ -201,7 +201,7 @@ impl Columns {
         }
     }
 
-    /// Brings the samples into an order: `order` names each sample's place so far.
+    /// Brings the samples into an order: `order` names the place so far of each sample that stays.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
         every_column!(&mut *self, |column| {
             if !column.is_empty() {
@@ -228,13 +228,21 @@ impl Columns {
         self.mode.append(&mut other.mode);
     }
 
+    /// Takes the first samples away.
+    pub(crate) fn take_first(&mut self, count: usize) -> Self {
+        let mut first = self.clone();
+        first.reorder(&(0..count).collect::<Vec<_>>());
+        self.reorder(&(count..self.len()).collect::<Vec<_>>());
+        first
+    }
+
     /// Sorts by the device's own time; of equal times the later sample stays behind.
     pub(crate) fn sort_by_time(&mut self) {
         if self.times_ms.is_sorted() {
             return;
         }
         let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_key(|place| self.times_ms[*place]);
+        order.sort_by_key(|place| (self.times_ms[*place], self.true_times_ms[*place]));
         self.reorder(&order);
     }
 }

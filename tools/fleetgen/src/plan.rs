@@ -225,6 +225,12 @@ impl DevicePlan {
         }
     }
 
+    /// The strength of the failure that it was dealt.
+    #[cfg(test)]
+    pub(crate) fn dealt_failure(&self, seed: u64) -> Option<Strength> {
+        if let Dealt::Failure(strength) = dealt(seed, self.number) { Some(strength) } else { None }
+    }
+
     pub(crate) fn model(&self) -> &'static Model {
         &MODELS[self.model_number]
     }

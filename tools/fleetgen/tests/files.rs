@@ -90,6 +90,52 @@ fn rows_are_counted_and_sorted_by_device() {
     assert!((170_000..=204_500).contains(&summary.rows), "{} rows", summary.rows);
 }
 
+/// Rows of a CSV file by column.
+fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_failure_blames_the_firmware_that_ran_at_its_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { devices: 3_000, days: 365, interval_ms: 86_400_000, ..Config::default() };
+    written(&config, folder.path(), Format::Csv, Order::Device);
+    let truth: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("truth.json")).unwrap()).unwrap();
+    let ms = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis();
+    // Device -> what ran since when, the state at the start first; and its model.
+    let mut ran: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+    let mut models = BTreeMap::new();
+    for row in table(&folder.path().join("devices.csv")) {
+        ran.insert(row["device"].clone(), vec![(i64::MIN, row["firmware"].clone())]);
+        models.insert(row["device"].clone(), row["model"].clone());
+    }
+    for row in table(&folder.path().join("attributes.csv")) {
+        assert_eq!(row["attribute"], "firmware");
+        ran.get_mut(&row["device"]).unwrap().push((ms(&row["time"]), row["value"].clone()));
+    }
+    let harmful: HashSet<(&str, &str)> = truth["firmware_harm"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|harm| harm["failure_rate_ratio"].as_f64() > Some(1.0))
+        .map(|harm| (harm["model"].as_str().unwrap(), harm["version"].as_str().unwrap()))
+        .collect();
+    let (mut blamed, mut same_day) = (0, 0);
+    for failure in truth["failures"].as_array().unwrap() {
+        let (device, at_ms) = (failure["device"].as_str().unwrap(), ms(failure["time"].as_str().unwrap()));
+        let (since_ms, version) = ran[device].iter().rfind(|(since_ms, _)| *since_ms <= at_ms).unwrap();
+        let expected =
+            harmful.contains(&(models[device].as_str(), version.as_str())).then(|| format!("firmware {version}"));
+        let said = failure["because_of"].as_array().unwrap().iter().map(|why| why.as_str().unwrap());
+        let said: Vec<&str> = said.filter(|why| why.starts_with("firmware")).collect();
+        assert_eq!(said, expected.iter().collect::<Vec<_>>(), "{device} at {} ran {version}", failure["time"]);
+        blamed += said.len();
+        same_day += usize::from(at_ms.saturating_sub(*since_ms) < 86_400_000);
+    }
+    assert!(blamed > 50 && same_day > 0, "{blamed} blamed, {same_day} on the day of a change");
+}
+
 #[test]
 fn orders_hold_the_same_rows() {
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());

@@ -117,7 +117,8 @@ fn bad_files_leave_the_store_as_it_was() {
         );
     }
     let after = info(&place.store);
-    for what in ["samples", "values", "events"] {
+    for what in ["devices", "metrics", "events", "logs", "segments", "samples", "values", "from", "to", "columns"] {
+        assert!(!before[what].is_null(), "{what} in {before}");
         assert_eq!(before[what], after[what], "{what}");
     }
 }

@@ -282,3 +282,16 @@ fn campusiot_gateway_log_with_semicolons_and_decimal_commas() {
     oracle.check_counts(&printed, oracle.rows - oracle.samples.len() as u64);
     oracle.check_query(&place.store, &["RSSI", "SNR", "SF"], ',');
 }
+
+#[test]
+fn the_folder_of_real_data_is_named_from_the_checkouts_root() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (named, expected) in [
+        (None, root.join("../shared/data")),
+        (Some(""), root.join("../shared/data")),
+        (Some("data"), root.join("data")),
+        (Some("/srv/data"), "/srv/data".into()),
+    ] {
+        assert_eq!(common::data_folder(named.map(Into::into)), expected);
+    }
+}

@@ -4,6 +4,7 @@
 //! fleet's length. `truth.json` is written last: a folder without it is not complete.
 
 mod csv;
+mod own_time;
 mod parquet;
 mod samples;
 mod tables;

@@ -14,6 +14,7 @@ use crate::metric::{Columns, METRICS, MODES, Metric, Values};
 use crate::random::{Chance, Purpose};
 
 use super::Order;
+use super::own_time::OwnTime;
 
 /// Ticks of one stretch of a device's samples.
 const STRETCH_TICKS: i64 = 16_384;
@@ -60,16 +61,8 @@ pub(super) fn make(fleet: &Fleet, order: Order, give: &mut dyn FnMut(RecordBatch
 
 fn by_device(fleet: &Fleet, schema: &SchemaRef, give: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), ArrowError> {
     for device in fleet.devices() {
-        let mut stretches = device.columns(STRETCH_TICKS);
-        // A clock that falls back needs all of its device's rows sorted at once: the few such devices pay the memory.
-        let mut sorted = device.clock_falls_back().then(|| {
-            let mut all = Columns::default();
-            stretches.by_ref().for_each(|columns| all.append(columns));
-            all.sort_by_time();
-            all
-        });
-        for columns in sorted.take().into_iter().chain(stretches) {
-            if !columns.is_empty() && !give(batch(fleet.config(), schema, &device, &columns)?) {
+        for columns in OwnTime::new(&device, STRETCH_TICKS) {
+            if !give(batch(fleet.config(), schema, &device, &columns)?) {
                 return Ok(());
             }
         }
@@ -170,4 +163,50 @@ fn batch(
         arrays.push(array);
     }
     RecordBatch::try_new(Arc::clone(schema), arrays)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, TimestampMillisecondType};
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_devices_is_streamed_also_where_a_clock_falls_back() {
+        // A hand of 48 devices has two strong clock faults at most: eight hands have both kinds.
+        let config = Config { devices: 384, days: 40, interval_ms: 120_000, ..Config::default() };
+        let fleet = Fleet::new(config.clone()).unwrap();
+        let kinds: std::collections::BTreeSet<String> =
+            fleet.truth().clocks.into_iter().map(|clock| clock.kind).collect();
+        assert!(kinds.contains("jump") && kinds.contains("reset_1970"), "{kinds:?}");
+        let mut fell_back = 0;
+        for number in 0..config.devices {
+            let device = fleet.device(number);
+            if device.plan().clock.as_ref().is_none_or(|clock| !clock.falls_back()) {
+                continue;
+            }
+            let (mut streamed, mut most) = (Vec::new(), 0);
+            for columns in OwnTime::new(&device, STRETCH_TICKS) {
+                most = most.max(columns.len());
+                let batch = batch(&config, &schema(&config), &device, &columns).unwrap();
+                let times = batch.column(1).as_primitive::<TimestampMillisecondType>().values();
+                let power = batch.column_by_name("power_w").unwrap().as_primitive::<Float64Type>().values();
+                streamed.extend(times.iter().zip(power).map(|(time, power)| (*time, power.to_bits())));
+            }
+            assert!(most as i64 <= 2 * STRETCH_TICKS, "{most} rows at once");
+            let mut whole: Vec<(i64, u64)> = device
+                .columns(i64::MAX / 2)
+                .flat_map(|columns| {
+                    let power = columns.floats(Metric::Power).into_iter().map(f64::to_bits);
+                    columns.times_ms.iter().copied().zip(power).collect::<Vec<_>>()
+                })
+                .collect();
+            fell_back += u32::from(!whole.is_sorted_by_key(|(time, _)| *time));
+            whole.sort_by_key(|(time, _)| *time);
+            assert!(whole.len() as i64 > STRETCH_TICKS, "more rows than one stretch");
+            assert!(streamed == whole, "{}", device.id());
+        }
+        assert!(fell_back >= 4, "{fell_back} clocks fell back");
+    }
 }

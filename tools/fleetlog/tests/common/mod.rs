@@ -67,19 +67,17 @@ impl Place {
     }
 }
 
-/// A folder of real telemetry, where it is present.
+/// A folder of real telemetry, where it is present: in the folder that `FLEETLOG_DATA` names, from the checkout's root where
+/// its path is relative, as for the demo; without it in `../shared/data`.
 pub fn data(name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("FLEETLOG_DATA").map(PathBuf::from);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let beside = root.join("../shared/data");
-    let found = named
-        .filter(|path| path.is_absolute())
-        .into_iter()
-        .chain([beside])
-        .map(|folder| folder.join(name))
-        .find(|path| path.exists());
+    let found = Some(data_folder(std::env::var_os("FLEETLOG_DATA")).join(name)).filter(|path| path.exists());
     if found.is_none() {
         eprintln!("no {name} here: skipped");
     }
     found
+}
+
+pub fn data_folder(named: Option<std::ffi::OsString>) -> PathBuf {
+    let named = named.filter(|named| !named.is_empty()).map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(named)
 }
