@@ -175,14 +175,14 @@ impl<'a> Plan<'a> {
         for segment in &sparse {
             taken.extend(buckets_of(segment)?.into_iter().map(|(bucket, _)| bucket.range()));
         }
-        let between = |other: &&Arc<SegmentRef>| {
+        let between = |other: &Arc<SegmentRef>| {
             let (first, last) = other.entry.sequences;
             !is_sparse(&other.entry)
                 && first <= sequences.1
                 && last >= sequences.0
                 && taken.iter().any(|range| holds(&other.entry, *range))
         };
-        if self.sealed.iter().any(|other| between(&other)) {
+        if self.sealed.iter().any(|other| between(other)) {
             return Ok(None);
         }
         let tombstones = self.manifest.tombstones.clone();

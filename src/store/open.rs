@@ -97,7 +97,7 @@ fn read_moment(
     if end.sequence > state.sequence {
         return Err(Error::new(
             ErrorKind::LimitExceeded,
-            format!("what is not sealed yet takes more than {} MiB", options.memory_bytes / 8 * 5 >> 20),
+            format!("what is not sealed yet takes more than {} MiB", (options.memory_bytes / 8 * 5) >> 20),
         )
         .at_path(&layout.root)
         .advise("allow as much memory as the writer has, or seal the store"));
