@@ -164,8 +164,9 @@ impl<'a> Plan<'a> {
         let sparse: Vec<Arc<SegmentRef>> =
             self.sealed.iter().filter(|segment| is_sparse(&segment.entry)).map(|segment| Arc::clone(segment)).collect();
         let hidden = sparse.iter().any(|segment| self.is_hidden_in_part(&segment.entry, TimeRange::ALL));
-        let enough = if self.cold { 2 } else { SEGMENTS };
-        if sparse.is_empty() || (sparse.len() < enough && !(self.cold && hidden)) {
+        let days = sparse.iter().any(|segment| segment.entry.width == BucketWidth::Day);
+        let due = sparse.len() >= SEGMENTS || (self.cold && (sparse.len() > 1 || hidden || days));
+        if !due || sparse.is_empty() {
             return Ok(None);
         }
         let Some((first, last)) = range_of(&sparse) else { return Ok(None) };

@@ -18,8 +18,22 @@ const ALLOWED_MIB: u64 = MEMORY_MIB + 64;
 const DEVICES: u64 = 100;
 const METRICS: u64 = 8;
 
-/// Runs a verb under the small memory; gives what it wrote, after its peak was compared with what is allowed.
+/// Runs a verb under the small memory; gives what it wrote, after its peak was compared with what is allowed. A question that
+/// was answered before anybody looked is asked again.
 fn within(words: &[&str]) -> String {
+    let reads = !["import", "compact"].contains(&words[0]);
+    for _ in 0..if reads { 50 } else { 1 } {
+        let (peak_kib, output) = watched(words);
+        if let Some(peak_mib) = peak_kib.map(|kib| kib / 1_024) {
+            assert!(peak_mib <= ALLOWED_MIB, "{words:?} held {peak_mib} MiB of {ALLOWED_MIB}");
+            return output;
+        }
+    }
+    panic!("{words:?}: no reading was taken");
+}
+
+/// Runs a verb under the small memory; gives its peak and what it wrote.
+fn watched(words: &[&str]) -> (Option<u64>, String) {
     let memory = format!("{MEMORY_MIB}MiB");
     let mut child = command(words)
         .args(["--memory", &memory, "--quiet", "--format", "csv"])
@@ -29,7 +43,7 @@ fn within(words: &[&str]) -> String {
         .unwrap();
     let status = format!("/proc/{}/status", child.id());
     let ended = std::sync::atomic::AtomicBool::new(false);
-    let (peak_kib, output) = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut peak_kib = None;
             while !ended.load(std::sync::atomic::Ordering::Acquire) {
@@ -46,10 +60,7 @@ fn within(words: &[&str]) -> String {
         ended.store(true, std::sync::atomic::Ordering::Release);
         assert!(done.success(), "{words:?}: {errors}");
         (watcher.join().unwrap(), text)
-    });
-    let peak_mib = peak_kib.unwrap_or_else(|| panic!("{words:?}: no reading was taken")) / 1_024;
-    assert!(peak_mib <= ALLOWED_MIB, "{words:?} held {peak_mib} MiB of {ALLOWED_MIB}");
-    output
+    })
 }
 
 /// Anonymous memory of a process; `None` once it has ended.
@@ -147,7 +158,7 @@ fn packed_files_json_lines_events_and_devices_stay_within_their_memory() {
     assert_eq!(counts(&within(&words))["stored"], DEVICES * EVENTS);
     assert_eq!(within(&["events", store]).lines().count() as u64, DEVICES * EVENTS + 1);
     let mut devices = String::from("device,region,site\n");
-    (0..20_000).for_each(|device| writeln!(devices, "device-{device:03},r{},s{device}", device % 7).unwrap());
+    (0..10_000).for_each(|device| writeln!(devices, "device-{device:03},r{},s{device}", device % 7).unwrap());
     let devices = place.file("devices.csv", devices);
-    assert_eq!(counts(&within(&["import", "devices", store, &devices, "--device", "device"]))["stored"], 20_000);
+    assert_eq!(counts(&within(&["import", "devices", store, &devices, "--device", "device"]))["stored"], 10_000);
 }
