@@ -70,7 +70,7 @@ fn each_answer_is_that_of_one_moment() {
         let (mut before, mut rounds) = (0, 0);
         let is_enough = || {
             let written = batches.load(Ordering::Acquire) - FIRST_BATCHES;
-            written >= SEALS_MIN * SEAL_EVERY && written >= COMPACTIONS_MIN * COMPACT_EVERY
+            written >= (SEALS_MIN * SEAL_EVERY).max(COMPACTIONS_MIN * COMPACT_EVERY)
         };
         while rounds < ROUNDS_MIN || !(is_enough() || writer.is_finished()) {
             // What was written before the question is in the answer.
