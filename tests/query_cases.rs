@@ -83,6 +83,20 @@ fn a_slope_is_that_of_the_textbook_at_any_rate_of_samples() {
 }
 
 #[test]
+fn a_nan_hours_before_makes_no_slope_coarse() {
+    let late = BASE_NS + 23 * HOUR_NS;
+    let mut batch = WriteBatch::new();
+    for (time, value) in [(BASE_NS + 7, f64::NAN), (late, 0.25), (late + 1, 0.0)] {
+        batch.reading("a", at(time)).float("level", value);
+    }
+    in_every_layout(batch, |store, layout| {
+        let slope = float(&row(store, Query::metric("level").aggregate([Aggregate::Slope]))[0]);
+        // A quarter down in a nanosecond.
+        assert!(close(slope, -0.25 * 86_400e9, 1e-12), "{slope} {layout}");
+    });
+}
+
+#[test]
 fn years_apart_overflow_nothing() {
     let (first, last) = (Timestamp::parse("1700-01-01").unwrap(), Timestamp::parse("2200-01-01").unwrap());
     let days = 182_621.0; // 500 years, of which 121 have a leap day

@@ -117,7 +117,7 @@ impl Partial {
         let total: i128 = integers.map_or(0, |integers| integers.iter().map(|value| i128::from(*value)).sum());
         self.merge_ends((min + 0.0, max + 0.0), ends.unwrap_or_default(), sample(run.0), sample(run.1));
         let moments =
-            if needs.whole_blocks { moments(times, values, sum.value(), count) } else { empty_moments(count) };
+            if needs.whole_blocks { moments(times, values, sum.value(), (run.0, count)) } else { empty_moments(count) };
         self.merge_moments(&moments);
         self.sum.merge(sum);
         self.sum_integer += total;
@@ -346,8 +346,9 @@ fn empty_moments(count: u64) -> Moments {
 }
 
 /// Moments of values whose sum is known; NaN are skipped.
-fn moments(times: &[i64], values: &[f64], sum: f64, count: u64) -> Moments {
-    let start = times[0];
+fn moments(times: &[i64], values: &[f64], sum: f64, (first, count): (usize, u64)) -> Moments {
+    // From the first sample that counts on: an instant far from all of them would make their distances coarse.
+    let start = times[first];
     let counted = || times.iter().zip(values).filter(|(_, value)| !value.is_nan());
     let mut x_sum = CompensatedSum::default();
     counted().for_each(|(time, _)| x_sum.add(days(start, *time)));
