@@ -136,7 +136,7 @@ impl Kv {
         // A secondary keeps its files open: the writer may remove them meanwhile.
         settings.set_max_open_files(-1);
         let database = DB::open_cf_descriptors_as_secondary(&settings, path, scratch.path(), descriptors(options))
-            .map_err(|error| translate(&error, path))?;
+            .map_err(|error| half_made(translate(&error, path), path))?;
         database.try_catch_up_with_primary().map_err(|error| translate(&error, path))?;
         let poisoned = AtomicBool::new(false);
         Ok(Self { database, path: path.to_path_buf(), poisoned, read_only: true, _scratch: Some(scratch) })
@@ -314,6 +314,16 @@ fn descriptors(options: &KvOptions) -> Vec<ColumnFamilyDescriptor> {
     };
     let ours = Family::ALL.iter().map(|family| describe(family.as_str()));
     std::iter::once(describe("default")).chain(ours).collect()
+}
+
+/// A keyspace that is not there yet: a writer has begun to make the store, and was cut short or goes on.
+fn half_made(error: Error, path: &Path) -> Error {
+    if !error.message().contains("Column family not found") {
+        return error;
+    }
+    Error::new(ErrorKind::NotFound, "the store is not whole yet: its making goes on, or was cut short")
+        .at_path(path)
+        .advise("open it for writing once, which makes it whole")
 }
 
 /// RocksDB's errors are texts with a coarse kind: what a user must tell apart is read from both.

@@ -31,6 +31,8 @@ pub(super) struct PendingCommit {
     /// Segments of a bulk load.
     pub(super) segments: Vec<Arc<SegmentRef>>,
     pub(super) key: Option<String>,
+    /// Identities of the events that it puts.
+    pub(super) event_keys: Vec<Vec<u8>>,
     pub(super) synced: bool,
 }
 

@@ -3,8 +3,8 @@
 //! Guarantees: no answer changes; writers, seals and readers never wait for it; it holds a part of one device at a time,
 //! however much the device sent; the files that go are unlinked with their last snapshot. `merge_plan` says what is merged.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::Manifest;
@@ -20,6 +20,9 @@ use super::merge_plan::{Job, Plan, Target, buckets_of, holds, without_range};
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 use super::segment_set::{Reserved, SLICE_VALUES, SegmentSet};
+
+/// Whether another compaction has ended is looked at so often.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Keeps the background's writing to so many bytes a second.
 struct Pace {
@@ -39,7 +42,7 @@ impl Core {
     }
 
     fn compact_at_pace(&self, cold: bool, progress: Option<&Progress>, bytes_per_second: u64) -> Result<()> {
-        let _compacting = lock(&self.compacting);
+        let _compacting = self.wait_for_compaction(progress)?;
         self.check_writable()?;
         let mut done: Vec<Target> = Vec::new();
         loop {
@@ -62,7 +65,21 @@ impl Core {
             let state = lock(&self.state);
             (Arc::clone(&state.segments), Arc::clone(&state.manifest))
         };
-        Plan::new(&segments, &manifest, self.options.clock.now(), cold).jobs(done)
+        Plan::new(&segments, &manifest, self.options.clock.now(), cold)?.jobs(done)
+    }
+
+    /// Waits until no other compaction runs; may be cancelled.
+    fn wait_for_compaction(&self, progress: Option<&Progress>) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            match self.compacting.try_lock() {
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(guard)) => return Ok(guard.into_inner()),
+                Err(TryLockError::WouldBlock) => {
+                    progress.map_or(Ok(()), Progress::check)?;
+                    drop(self.wait_for_change(lock(&self.state), Some(LOOK)));
+                }
+            }
+        }
     }
 
     fn run(&self, job: Job, progress: Option<&Progress>, pace: &Pace) -> Result<()> {

@@ -202,8 +202,10 @@ impl Core {
         Ok(())
     }
 
+    /// No more writes. Not to be called with the state's lock: whoever waits on it must see this or be woken.
     pub(super) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+        drop(lock(&self.state));
         self.changed.notify_all();
     }
 }

@@ -55,9 +55,39 @@ impl Target {
     }
 }
 
+/// A sealed segment, and the buckets that still hold rows of it, with their rows and log records.
+struct Sealed<'a> {
+    segment: &'a Arc<SegmentRef>,
+    buckets: Vec<(TimeBucket, u64)>,
+}
+
+impl Sealed<'_> {
+    fn entry(&self) -> &SegmentEntry {
+        &self.segment.entry
+    }
+
+    fn is_sparse(&self) -> bool {
+        is_sparse(self.entry())
+    }
+
+    fn is_month(&self) -> bool {
+        self.entry().width == BucketWidth::Month && !self.is_sparse()
+    }
+
+    /// Rows and log records of its buckets in a range.
+    fn rows_in(&self, range: TimeRange) -> u64 {
+        let inside = self.buckets.iter().filter(|(bucket, _)| !bucket.range().intersect(range).is_empty());
+        inside.map(|(_, rows)| rows).sum()
+    }
+
+    fn holds(&self, range: TimeRange) -> bool {
+        holds(self.entry(), range) && self.rows_in(range) > 0
+    }
+}
+
 /// What there is to plan with: one moment.
 pub(super) struct Plan<'a> {
-    sealed: Vec<&'a Arc<SegmentRef>>,
+    sealed: Vec<Sealed<'a>>,
     manifest: &'a Manifest,
     newest: i64,
     cold: bool,
@@ -65,10 +95,17 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Of the segments at one moment, those that are sealed. `cold`: everything that can be merged is due.
-    pub(super) fn new(segments: &'a [Arc<SegmentRef>], manifest: &'a Manifest, now: Timestamp, cold: bool) -> Self {
-        let sealed = segments.iter().filter(|segment| segment.entry.sequences.1 <= manifest.sealed_through).collect();
+    pub(super) fn new(
+        segments: &'a [Arc<SegmentRef>],
+        manifest: &'a Manifest,
+        now: Timestamp,
+        cold: bool,
+    ) -> Result<Self> {
+        let sealed = segments.iter().filter(|segment| segment.entry.sequences.1 <= manifest.sealed_through);
+        let sealed =
+            sealed.map(|segment| Ok(Sealed { segment, buckets: buckets_of(segment)? })).collect::<Result<_>>()?;
         let newest = segments.iter().map(|segment| segment.entry.times.1).max().unwrap_or(i64::MIN);
-        Self { sealed, manifest, newest: newest.min(now.nanoseconds()), cold }
+        Ok(Self { sealed, manifest, newest: newest.min(now.nanoseconds()), cold })
     }
 
     /// The jobs that are due now, but for those that were done: what clears up many small files first, then months, oldest
@@ -76,31 +113,26 @@ impl<'a> Plan<'a> {
     pub(super) fn jobs(&self, done: &[Target]) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         if !done.contains(&Target::Sparse) {
-            jobs.extend(self.sparse_job()?);
+            jobs.extend(self.sparse_job());
         }
-        for bucket in self.buckets()? {
+        for bucket in self.buckets() {
             if done.contains(&Target::Bucket(bucket)) {
                 continue;
             }
-            let inputs: Vec<Arc<SegmentRef>> = self
-                .sealed
-                .iter()
-                .filter(|segment| holds(&segment.entry, bucket.range()))
-                .map(|segment| Arc::clone(segment))
-                .collect();
+            let inputs: Vec<&Sealed<'_>> = self.sealed.iter().filter(|sealed| sealed.holds(bucket.range())).collect();
             let inputs = match bucket.width {
-                BucketWidth::Month => self.month_inputs(bucket, inputs)?,
+                BucketWidth::Month => self.month_inputs(bucket, inputs),
                 BucketWidth::Day => {
-                    let days =
-                        |input: &Arc<SegmentRef>| input.entry.width == BucketWidth::Day && !is_sparse(&input.entry);
+                    let days = |input: &&Sealed<'_>| input.entry().width == BucketWidth::Day && !input.is_sparse();
                     (inputs.len() >= SEGMENTS && inputs.iter().all(days)).then_some(inputs)
                 }
             };
             if let Some(inputs) = inputs {
-                let first = inputs.iter().map(|input| input.entry.sequences.0).min().unwrap_or(Sequence::ZERO);
+                let first = inputs.iter().map(|input| input.entry().sequences.0).min().unwrap_or(Sequence::ZERO);
                 // Everything sealed that is not in it comes before it, so it stands for all that came since: deletes, too.
                 let sequences = (first, self.manifest.sealed_through);
                 let tombstones = touching(&self.manifest.tombstones, bucket.range());
+                let inputs = inputs.into_iter().map(|input| Arc::clone(input.segment)).collect();
                 jobs.push(Job { target: Target::Bucket(bucket), inputs, tombstones, sequences });
             }
         }
@@ -108,47 +140,43 @@ impl<'a> Plan<'a> {
     }
 
     /// Months, then days, that hold sealed rows.
-    fn buckets(&self) -> Result<Vec<TimeBucket>> {
-        let mut buckets: Vec<TimeBucket> = Vec::new();
-        for segment in &self.sealed {
-            for (bucket, _) in buckets_of(segment)? {
-                buckets.push(bucket);
-                buckets.push(TimeBucket::containing(BucketWidth::Month, bucket.range().from));
-            }
-        }
+    fn buckets(&self) -> Vec<TimeBucket> {
+        let held = self.sealed.iter().flat_map(|sealed| sealed.buckets.iter().map(|(bucket, _)| *bucket));
+        let month = |bucket: TimeBucket| TimeBucket::containing(BucketWidth::Month, bucket.range().from);
+        let mut buckets: Vec<TimeBucket> = held.flat_map(|bucket| [bucket, month(bucket)]).collect();
         // Where a whole month is due, its days need no work of their own.
         buckets.sort_unstable_by_key(|bucket| (bucket.width == BucketWidth::Day, *bucket));
         buckets.dedup();
-        Ok(buckets)
+        buckets
     }
 
     /// What of a month's segments is to be merged now; `None` for nothing.
-    fn month_inputs(&self, month: TimeBucket, inputs: Vec<Arc<SegmentRef>>) -> Result<Option<Vec<Arc<SegmentRef>>>> {
+    fn month_inputs<'p>(&self, month: TimeBucket, inputs: Vec<&'p Sealed<'a>>) -> Option<Vec<&'p Sealed<'a>>> {
         let range = month.range();
         let aged = self.newest.saturating_sub(range.to.nanoseconds()) >= MONTH_AGE_NS;
         if inputs.is_empty() || !(self.cold || aged) {
-            return Ok(None);
+            return None;
         }
-        let is_month = |input: &SegmentRef| input.entry.width == BucketWidth::Month && !is_sparse(&input.entry);
-        let hidden = inputs.iter().any(|input| self.is_hidden_in_part(&input.entry, range));
-        if matches!(inputs.as_slice(), [only] if is_month(only)) {
-            return Ok(hidden.then_some(inputs));
+        let hidden = inputs.iter().any(|input| self.is_hidden_in_part(input.entry(), range));
+        if matches!(inputs.as_slice(), [only] if only.is_month()) {
+            return hidden.then_some(inputs);
         }
-        if inputs.iter().all(|input| is_sparse(&input.entry)) && rows_in(&inputs, range)? < OWN_FILE_ROWS {
-            return Ok(None);
+        let rows_of = |inputs: &[&Sealed<'_>]| inputs.iter().map(|input| input.rows_in(range)).sum::<u64>();
+        if inputs.iter().all(|input| input.is_sparse()) && rows_of(&inputs) < OWN_FILE_ROWS {
+            return None;
         }
-        let base = inputs.iter().filter(|input| is_month(input)).max_by_key(|input| input.entry.bytes).cloned();
-        let Some(base) = base.filter(|_| !self.cold && !hidden) else { return Ok(Some(inputs)) };
-        let late: Vec<Arc<SegmentRef>> =
-            inputs.iter().filter(|input| input.entry.id != base.entry.id).cloned().collect();
-        if rows_in(&late, range)? * LATE_SHARE >= base.entry.rows + base.entry.logs {
-            return Ok(Some(inputs));
+        let base = inputs.iter().copied().filter(|input| input.is_month()).max_by_key(|input| input.entry().bytes);
+        let Some(base) = base.filter(|_| !self.cold && !hidden) else { return Some(inputs) };
+        let late: Vec<&Sealed<'a>> =
+            inputs.iter().copied().filter(|input| input.entry().id != base.entry().id).collect();
+        if rows_of(&late) * LATE_SHARE >= base.rows_in(range) {
+            return Some(inputs);
         }
         if late.len() < LATE_SEGMENTS {
-            return Ok(None);
+            return None;
         }
-        let apart = late.iter().all(|input| input.entry.sequences.0 > base.entry.sequences.1);
-        Ok(Some(if apart { late } else { inputs }))
+        let apart = late.iter().all(|input| input.entry().sequences.0 > base.entry().sequences.1);
+        Some(if apart { late } else { inputs })
     }
 
     /// Whether a delete hides rows of a segment in a range that are still in its file.
@@ -160,41 +188,44 @@ impl<'a> Plan<'a> {
     }
 
     /// Segments of many buckets become one, where there are many.
-    fn sparse_job(&self) -> Result<Option<Job>> {
-        let sparse: Vec<Arc<SegmentRef>> =
-            self.sealed.iter().filter(|segment| is_sparse(&segment.entry)).map(|segment| Arc::clone(segment)).collect();
-        let hidden = sparse.iter().any(|segment| self.is_hidden_in_part(&segment.entry, TimeRange::ALL));
-        let days = sparse.iter().any(|segment| segment.entry.width == BucketWidth::Day);
-        let due = sparse.len() >= SEGMENTS || (self.cold && (sparse.len() > 1 || hidden || days));
-        if !due || sparse.is_empty() {
-            return Ok(None);
+    fn sparse_job(&self) -> Option<Job> {
+        let mut sparse: Vec<&Sealed<'_>> = self.sealed.iter().filter(|sealed| sealed.is_sparse()).collect();
+        loop {
+            let hidden = sparse.iter().any(|input| self.is_hidden_in_part(input.entry(), TimeRange::ALL));
+            let days = sparse.iter().any(|input| input.entry().width == BucketWidth::Day);
+            let due = sparse.len() >= SEGMENTS || (self.cold && (sparse.len() > 1 || hidden || days));
+            let (first, last) = range_of(&sparse).filter(|_| due)?;
+            // It stands for its own commits alone; where a delete is applied, for all that came since.
+            let sequences = (first, if hidden { self.manifest.sealed_through } else { last });
+            match self.last_between(&sparse, sequences) {
+                // Those that all come after it may still be merged.
+                Some(between) => sparse.retain(|input| input.entry().sequences.0 > between),
+                None => {
+                    let tombstones = self.manifest.tombstones.clone();
+                    let inputs = sparse.into_iter().map(|input| Arc::clone(input.segment)).collect();
+                    return Some(Job { target: Target::Sparse, inputs, tombstones, sequences });
+                }
+            }
         }
-        let Some((first, last)) = range_of(&sparse) else { return Ok(None) };
-        // It stands for its own commits alone; where a delete is applied, for all that came since.
-        let sequences = (first, if hidden { self.manifest.sealed_through } else { last });
-        let mut taken = Vec::new();
-        for segment in &sparse {
-            taken.extend(buckets_of(segment)?.into_iter().map(|(bucket, _)| bucket.range()));
-        }
-        let between = |other: &Arc<SegmentRef>| {
-            let (first, last) = other.entry.sequences;
-            !is_sparse(&other.entry)
-                && first <= sequences.1
-                && last >= sequences.0
-                && taken.iter().any(|range| holds(&other.entry, *range))
+    }
+
+    /// The last commit of the segments that hold rows of the same buckets as some sparse ones, and of commits among theirs.
+    fn last_between(&self, sparse: &[&Sealed<'_>], (first, last): (Sequence, Sequence)) -> Option<Sequence> {
+        let taken: Vec<TimeRange> =
+            sparse.iter().flat_map(|input| input.buckets.iter().map(|(bucket, _)| bucket.range())).collect();
+        let among = |other: &&Sealed<'_>| {
+            let left_out = sparse.iter().all(|input| input.entry().id != other.entry().id);
+            let (from, to) = other.entry().sequences;
+            left_out && from <= last && to >= first && taken.iter().any(|range| other.holds(*range))
         };
-        if self.sealed.iter().any(|other| between(other)) {
-            return Ok(None);
-        }
-        let tombstones = self.manifest.tombstones.clone();
-        Ok(Some(Job { target: Target::Sparse, inputs: sparse, tombstones, sequences }))
+        self.sealed.iter().filter(among).map(|other| other.entry().sequences.1).max()
     }
 }
 
 /// First and last commit of some segments.
-fn range_of(inputs: &[Arc<SegmentRef>]) -> Option<(Sequence, Sequence)> {
-    let first = inputs.iter().map(|input| input.entry.sequences.0).min()?;
-    let last = inputs.iter().map(|input| input.entry.sequences.1).max()?;
+fn range_of(inputs: &[&Sealed<'_>]) -> Option<(Sequence, Sequence)> {
+    let first = inputs.iter().map(|input| input.entry().sequences.0).min()?;
+    let last = inputs.iter().map(|input| input.entry().sequences.1).max()?;
     Some((first, last))
 }
 
@@ -205,15 +236,6 @@ pub(super) fn buckets_of(segment: &SegmentRef) -> Result<Vec<(TimeBucket, u64)>>
         if is_sparse(entry) { segment.segment()?.buckets()? } else { vec![(entry.buckets.0, entry.rows + entry.logs)] };
     let buckets = numbers.into_iter().map(|(number, rows)| (TimeBucket { width: entry.width, number }, rows));
     Ok(buckets.filter(|(bucket, _)| !is_excluded(entry, bucket.range())).collect())
-}
-
-fn rows_in(inputs: &[Arc<SegmentRef>], range: TimeRange) -> Result<u64> {
-    let mut rows = 0;
-    for input in inputs {
-        let inside = buckets_of(input)?.into_iter().filter(|(bucket, _)| !bucket.range().intersect(range).is_empty());
-        rows += inside.map(|(_, rows)| rows).sum::<u64>();
-    }
-    Ok(rows)
 }
 
 fn is_sparse(entry: &SegmentEntry) -> bool {

@@ -243,6 +243,8 @@ impl Drop for Handle {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_beside;
+#[cfg(test)]
 mod tests_faults;
 #[cfg(test)]
 mod tests_info;

@@ -65,8 +65,7 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     if !layout.exists(fs.as_ref())? {
         return Err(not_a_store(path));
     }
-    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options), options.scratch_folder.as_deref())
-        .map_err(|error| named(error, path))?;
+    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options), options.scratch_folder.as_deref())?;
     let mut tries = 0;
     loop {
         tries += 1;

@@ -76,14 +76,16 @@ impl Core {
     ) -> Result<Sequence> {
         self.check_writable()?;
         batch.check()?;
-        let sequence = {
-            let mut order = lock(&self.order);
-            if batch.deletes.iter().any(|delete| delete.events) {
-                self.empty_queue()?;
-            }
-            self.enqueue(&mut order, batch, durability, extra)?
-        };
+        let deletes_events = batch.deletes.iter().any(|delete| delete.events);
+        let mut order = lock(&self.order);
+        if deletes_events {
+            self.empty_queue()?;
+        }
+        let sequence = self.enqueue(&mut order, batch, durability, extra)?;
+        // What is numbered after a delete of events must find them deleted.
+        let order = deletes_events.then_some(order);
         self.flush_group(sequence)?;
+        drop(order);
         Ok(sequence)
     }
 
@@ -139,7 +141,7 @@ impl Core {
         let queue = &mut lock(&self.state).queue;
         (queue.sequence, queue.hash) = (sequence, hash);
         (queue.catalog, queue.attributes) = (Arc::clone(&catalog), Arc::clone(&attributes));
-        queue.events.extend(event_keys);
+        queue.events.extend(event_keys.iter().cloned());
         queue.keys.extend(key.clone().map(|key| (key, sequence)));
         queue.pending.push(PendingCommit {
             sequence,
@@ -151,6 +153,7 @@ impl Core {
             tombstones,
             segments,
             key,
+            event_keys,
             synced,
         });
         Ok(sequence)
@@ -182,20 +185,20 @@ impl Core {
             self.poison();
             return Err(error);
         }
+        let shown;
         {
             let mut state = lock(&self.state);
             let first = state.unsealed_since.is_none();
-            for commit in commits {
-                if let Err(error) = state.show(commit) {
-                    self.poison();
-                    return Err(error);
-                }
-            }
+            shown = commits.into_iter().try_for_each(|commit| state.show(commit));
             // The threads of the background look at this under the state's lock: none misses it.
             let lags = !self.lagging.swap(true, Ordering::AcqRel);
             if first || lags || state.hot_bytes() > self.options.seal_bytes() {
                 self.changed.notify_all();
             }
+        }
+        if let Err(error) = shown {
+            self.poison();
+            return Err(error);
         }
         match log.as_mut() {
             Some(lag) => self.note_durable(lag, last, batches, synced),
@@ -259,7 +262,9 @@ impl Core {
 impl State {
     /// Makes a logged commit visible.
     pub(super) fn show(&mut self, pending: PendingCommit) -> Result<()> {
-        let PendingCommit { sequence, hash, commit, catalog, attributes, tombstones, segments, key, .. } = pending;
+        let PendingCommit {
+            sequence, hash, commit, catalog, attributes, tombstones, segments, key, event_keys, ..
+        } = pending;
         if !tombstones.is_empty() || !segments.is_empty() {
             self.freeze()?;
             self.barriers.push(sequence);
@@ -279,8 +284,8 @@ impl State {
         if let Some(key) = key {
             self.queue.keys.remove(&key);
         }
-        if self.queue.pending.is_empty() {
-            self.queue.events.clear();
+        for key in &event_keys {
+            self.queue.events.remove(key);
         }
         Ok(())
     }
