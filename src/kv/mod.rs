@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a batch is all or nothing; a write that was asked to be durable is so when it returns `Ok`; after a failed
 //! write every later one is refused ([`ErrorKind::Poisoned`]), since what reached the disk is unknown; a scan that met
-//! corruption is an error, never fewer keys; a secondary instance writes nothing into the folder that it reads.
+//! corruption is an error, never fewer keys; a reader writes nothing into the folder that it reads.
 //!
 //! What came back after a crash is judged by the floors above: the log is recovered to a point in time, which by itself
 //! hides loss (see storage-format.md, "Recovery").
@@ -86,7 +86,7 @@ pub struct Kv {
     path: PathBuf,
     poisoned: AtomicBool,
     read_only: bool,
-    /// The secondary's own folder, removed with it.
+    /// A reader's own folder, removed with it.
     _scratch: Option<tempfile::TempDir>,
 }
 
@@ -120,41 +120,50 @@ impl Kv {
         })
     }
 
-    /// Opens beside a writer, or where there is none, for reading the state as of now. RocksDB wants a folder of its own for that: it
-    /// is made in `scratch_folder` (`None`: the system's temporary one), and goes with the instance.
+    /// Opens beside a writer, or where there is none, for reading the state as of now: all of it, or an error. A writer that takes
+    /// files away meanwhile is an error, too: then open again. RocksDB wants a folder of its own for its notes: it is made in
+    /// `scratch_folder` (`None`: the system's temporary one), and goes with the instance.
     ///
     /// # Errors
     /// As [`Kv::open`], but never [`ErrorKind::StoreHeld`].
-    pub fn open_secondary(path: &Path, options: &KvOptions, scratch_folder: Option<&Path>) -> Result<Self> {
+    pub fn open_read_only(path: &Path, options: &KvOptions, scratch_folder: Option<&Path>) -> Result<Self> {
         check_present(path)?;
-        let within = scratch_folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
-        let scratch = tempfile::Builder::new()
-            .prefix("fleetlog-reader-")
-            .tempdir_in(&within)
-            .map_err(|error| Error::io(error, "making the reader's own folder", within))?;
+        let scratch = scratch(scratch_folder)?;
         let mut settings = settings(options);
-        // A secondary keeps its files open: the writer may remove them meanwhile.
+        // It keeps all files open from the start: the writer may remove them later, and a damaged one shows now.
+        settings.set_max_open_files(-1);
+        settings.set_db_log_dir(scratch.path());
+        let database = DB::open_cf_descriptors_read_only(&settings, path, descriptors(options), false)
+            .map_err(|error| half_made(translate(&error, path), path))?;
+        Ok(Self::reader(database, path, scratch))
+    }
+
+    /// Opens what can be read of a damaged database, for a dump: where a file is damaged or gone, RocksDB goes back to an older state
+    /// without a word ("secondary instance").
+    ///
+    /// # Errors
+    /// As [`Kv::open_read_only`].
+    pub fn open_past_damage(path: &Path, options: &KvOptions, scratch_folder: Option<&Path>) -> Result<Self> {
+        check_present(path)?;
+        let scratch = scratch(scratch_folder)?;
+        let mut settings = settings(options);
         settings.set_max_open_files(-1);
         let database = DB::open_cf_descriptors_as_secondary(&settings, path, scratch.path(), descriptors(options))
             .map_err(|error| half_made(translate(&error, path), path))?;
         database.try_catch_up_with_primary().map_err(|error| translate(&error, path))?;
-        let poisoned = AtomicBool::new(false);
-        Ok(Self { database, path: path.to_path_buf(), poisoned, read_only: true, _scratch: Some(scratch) })
+        Ok(Self::reader(database, path, scratch))
     }
 
-    /// Sees what a writer has written since: for a secondary.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
-    pub fn catch_up(&self) -> Result<()> {
-        self.database.try_catch_up_with_primary().map_err(|error| translate(&error, &self.path))
+    fn reader(database: DB, path: &Path, scratch: tempfile::TempDir) -> Self {
+        let poisoned = AtomicBool::new(false);
+        Self { database, path: path.to_path_buf(), poisoned, read_only: true, _scratch: Some(scratch) }
     }
 
     /// Writes all of a batch, durable on return where `sync`.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfSpace`], [`ErrorKind::Io`]: whether the batch is stored is unknown, and every later write is
-    /// [`ErrorKind::Poisoned`]. [`ErrorKind::ReadOnly`] for a secondary.
+    /// [`ErrorKind::Poisoned`]. [`ErrorKind::ReadOnly`] for a reader.
     pub fn write(&self, batch: KvBatch, sync: bool) -> Result<()> {
         self.check_writable()?;
         let batch = batch.resolve(|family| self.family(family))?;
@@ -314,6 +323,15 @@ fn descriptors(options: &KvOptions) -> Vec<ColumnFamilyDescriptor> {
     };
     let ours = Family::ALL.iter().map(|family| describe(family.as_str()));
     std::iter::once(describe("default")).chain(ours).collect()
+}
+
+/// A reader's own folder.
+fn scratch(within: Option<&Path>) -> Result<tempfile::TempDir> {
+    let within = within.map_or_else(std::env::temp_dir, Path::to_path_buf);
+    tempfile::Builder::new()
+        .prefix("fleetlog-reader-")
+        .tempdir_in(&within)
+        .map_err(|error| Error::io(error, "making the reader's own folder", within))
 }
 
 /// A keyspace that is not there yet: a writer has begun to make the store, and was cut short or goes on.

@@ -55,7 +55,7 @@ fn a_second_writer_is_refused_and_absence_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent");
     assert_eq!(Kv::open(&absent, false, &OPTIONS).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(Kv::open_secondary(&absent, &OPTIONS, None).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Kv::open_read_only(&absent, &OPTIONS, None).unwrap_err().kind(), ErrorKind::NotFound);
     let _first = Kv::open(folder.path(), true, &OPTIONS).unwrap();
     assert_eq!(Kv::open(folder.path(), true, &OPTIONS).unwrap_err().kind(), ErrorKind::StoreHeld);
 }
@@ -73,7 +73,7 @@ fn a_reader_beside_a_writer_sees_its_moment_and_writes_nothing() {
     put(&writer, Family::Log, b"a", b"1");
     let before = listing(folder.path());
     let scratch = tempfile::tempdir().unwrap();
-    let reader = Kv::open_secondary(folder.path(), &OPTIONS, Some(scratch.path())).unwrap();
+    let reader = Kv::open_read_only(folder.path(), &OPTIONS, Some(scratch.path())).unwrap();
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "its own folder is where it was told");
     assert_eq!(reader.get(Family::Log, b"a").unwrap().as_deref(), Some(&b"1"[..]));
     assert_eq!(reader.write(KvBatch::default(), true).unwrap_err().kind(), ErrorKind::ReadOnly);
@@ -84,8 +84,18 @@ fn a_reader_beside_a_writer_sees_its_moment_and_writes_nothing() {
     drop(reader);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     let absent = folder.path().join("absent");
-    let error = Kv::open_secondary(folder.path(), &OPTIONS, Some(&absent)).unwrap_err();
+    let error = Kv::open_read_only(folder.path(), &OPTIONS, Some(&absent)).unwrap_err();
     assert_eq!((error.kind(), error.path()), (ErrorKind::NotFound, Some(absent.as_path())));
+}
+
+fn count_of(kv: &Kv) -> Result<u64> {
+    let mut count = 0;
+    kv.scan(Family::Log, &[], None, &mut |key, value| {
+        assert_eq!(value, [key[7]; 1_000]);
+        count += 1;
+        Ok(true)
+    })?;
+    Ok(count)
 }
 
 #[test]
@@ -110,22 +120,28 @@ fn a_flipped_bit_in_a_file_is_an_error_and_never_fewer_keys() {
         let mut damaged = whole.clone();
         damaged[whole.len() * part / 12] ^= 0x10;
         fs::write(&table, &damaged).unwrap();
-        let scanned = Kv::open(folder.path(), false, &OPTIONS).and_then(|kv| {
-            let mut count = 0;
-            kv.scan(Family::Log, &[], None, &mut |key, value| {
-                assert_eq!(value, [key[7]; 1_000]);
-                count += 1;
-                Ok(true)
-            })?;
-            Ok(count)
-        });
-        match scanned {
-            Ok(count) => assert_eq!(count, 200),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Corruption);
-                noticed += 1;
+        for opened in [Kv::open_read_only(folder.path(), &OPTIONS, None), Kv::open(folder.path(), false, &OPTIONS)] {
+            match opened.and_then(|kv| count_of(&kv)) {
+                Ok(count) => assert_eq!(count, 200),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corruption);
+                    noticed += 1;
+                }
             }
         }
     }
     assert!(noticed > 0, "no damage was noticed");
+    // The end of a file, where its index is found; and a file cut or gone.
+    let length = whole.len();
+    let mut at_the_end = whole.clone();
+    at_the_end[length - 20] ^= 0x10;
+    for damaged in [Some(&at_the_end[..]), Some(&whole[..length / 2]), Some(&[]), None] {
+        match damaged {
+            Some(bytes) => fs::write(&table, bytes).unwrap(),
+            None => fs::remove_file(&table).unwrap(),
+        }
+        let read = Kv::open_read_only(folder.path(), &OPTIONS, None).and_then(|kv| count_of(&kv));
+        let error = read.map(|count| panic!("{count} keys of a damaged file")).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io), "{error}");
+    }
 }

@@ -81,6 +81,8 @@ fn seal_is_due_in(core: &Core, state: &State) -> Option<Duration> {
     let age_ns = core.options.clock.now().nanoseconds().saturating_sub(state.unsealed_since?.nanoseconds());
     let left_ns = core.options.seal_age_ns.saturating_sub(age_ns);
     Some(match u64::try_from(left_ns) {
+        // A commit from the future: the clock was put back since.
+        Ok(_) if age_ns < 0 => Duration::ZERO,
         Ok(left_ns) if left_ns > 0 => Duration::from_nanos(left_ns).max(LOOK),
         _ => Duration::ZERO,
     })

@@ -65,34 +65,44 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     if !layout.exists(fs.as_ref())? {
         return Err(not_a_store(path));
     }
-    let kv = Kv::open_secondary(&layout.database(), &kv_options(&options), options.scratch_folder.as_deref())?;
     let mut tries = 0;
     loop {
         tries += 1;
-        match read_moment(&layout, &kv, (&fs, &pages), &options) {
+        match read_moment(&layout, (&fs, &pages), &options) {
             // The writer took segments away, or a part of the log, while the moment was read: the next try sees it whole.
             Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => {}
             Err(error) if error.kind() == ErrorKind::DataLoss && tries < READER_LOG_TRIES => {}
             Err(error) => return Err(error),
-            Ok(state) => return build(layout, options, kv, (fs, pages), state, None),
+            Ok((state, kv)) => return build(layout, options, kv, (fs, pages), state, None),
         }
     }
 }
 
+/// Opens again what a writer beside it may just have changed. What is still not there after some tries is missing.
+pub(super) fn open_again(mut open: impl FnMut() -> Result<Kv>) -> Result<Kv> {
+    for _ in 1..READER_LOG_TRIES {
+        match open() {
+            Err(error) if matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io) => {}
+            opened => return opened,
+        }
+    }
+    open()
+}
+
 fn read_moment(
     layout: &Layout,
-    kv: &Kv,
     (fs, pages): (&Arc<dyn FileSystem>, &Arc<PageCache>),
     options: &Options,
-) -> Result<State> {
+) -> Result<(State, Kv)> {
     // The mark first: the log that is read after it may have gone on since, never back.
     let mark = read_mark(layout, fs.as_ref())?;
-    kv.catch_up()?;
-    let meta = Meta::load(kv, &layout.root)?.ok_or_else(|| not_a_store(&layout.root))?;
-    let (manifest, _) = load_manifest(kv, meta.sealed.sequence)?;
+    let (database, settings, scratch) = (layout.database(), kv_options(options), options.scratch_folder.as_deref());
+    let kv = open_again(|| Kv::open_read_only(&database, &settings, scratch))?;
+    let meta = Meta::load(&kv, &layout.root)?.ok_or_else(|| not_a_store(&layout.root))?;
+    let (manifest, _) = load_manifest(&kv, meta.sealed.sequence)?;
     let segments = segment_refs(layout, fs, pages, &manifest);
     segments.iter().try_for_each(|segment| segment.segment().map(|_| ()))?;
-    let (state, end) = recover(layout, kv, meta, manifest, segments, (mark, options.memory_bytes / 8 * 5))?;
+    let (state, end) = recover(layout, &kv, meta, manifest, segments, (mark, options.memory_bytes / 8 * 5))?;
     if end.sequence > state.sequence {
         return Err(Error::new(
             ErrorKind::LimitExceeded,
@@ -101,7 +111,7 @@ fn read_moment(
         .at_path(&layout.root)
         .advise("allow as much memory as the writer has, or seal the store"));
     }
-    Ok(state)
+    Ok((state, kv))
 }
 
 fn segment_refs(

@@ -12,7 +12,7 @@ use crate::kv::{Family, Kv};
 use crate::model::Sequence;
 
 use super::layout::{AttributeRecord, Layout, Meta};
-use super::open::{kv_options, read_mark};
+use super::open::{kv_options, open_again, read_mark};
 use super::options::Options;
 
 /// What RocksDB holds of a store, as far as it can be read.
@@ -49,7 +49,11 @@ impl StoreParts {
                 Mark::default()
             }
         };
-        let kv = Kv::open_secondary(&layout.database(), &kv_options(options), options.scratch_folder.as_deref())?;
+        let (database, settings, scratch) = (layout.database(), kv_options(options), options.scratch_folder.as_deref());
+        if let Err(error) = open_again(|| Kv::open_read_only(&database, &settings, scratch)) {
+            damage.push(error);
+        }
+        let kv = Kv::open_past_damage(&database, &settings, scratch)?;
         let sealed = match Meta::load(&kv, path) {
             Ok(meta) => meta.map(|meta| meta.sealed),
             Err(error) if error.kind() == ErrorKind::UnsupportedVersion => return Err(error),

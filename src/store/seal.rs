@@ -45,7 +45,9 @@ impl Core {
                 };
                 let upto = upto.unwrap_or(state.sequence);
                 // What comes from now on is not joined to what is being sealed.
-                state.barriers.push(upto.next());
+                if !state.barriers.contains(&upto.next()) {
+                    state.barriers.push(upto.next());
+                }
                 (groups, upto, all)
             };
             self.seal_group(groups.into_iter().next().unwrap_or_default(), upto)?;
