@@ -210,6 +210,7 @@ fn more_events_than_memory_holds_are_stored_once_each() {
         })
         .expect("all events");
     assert_eq!(found, expected);
+    assert_eq!(snapshot.sequence(), crate::model::Sequence(1), "all of a file is one commit");
     drop(snapshot);
     let again = super::import_events(&store, &path, &options, None).expect("the same file");
     assert_eq!((again.stored, again.overwritten), (0, 24_000));

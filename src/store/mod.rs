@@ -10,6 +10,7 @@ mod bulk_load;
 mod commit;
 mod compact;
 mod core;
+mod event_load;
 mod events;
 mod gather;
 mod info;
@@ -242,6 +243,8 @@ impl Drop for Handle {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_event_load;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]
