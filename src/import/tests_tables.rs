@@ -178,7 +178,7 @@ fn store_with(memory_bytes: usize, folder: &Path) -> crate::store::Store {
     crate::store::Store::open(folder.join("store"), options).expect("a store")
 }
 
-/// At 16 MiB, 20,000 events come in several scratch runs and commits: the answer is that of a set.
+/// At 16 MiB, 20,000 events come in several scratch runs, and are more than a batch may hold: the answer is that of a set.
 #[test]
 fn more_events_than_memory_holds_are_stored_once_each() {
     let folder = tempfile::tempdir().expect("a folder");
