@@ -55,7 +55,7 @@ pub struct BulkLoad {
     pending_values: usize,
     rows: u64,
     overwriting: u64,
-    events: EventLoad,
+    pub(super) events: EventLoad,
     finished: bool,
 }
 

@@ -176,7 +176,9 @@ impl Pair<'_> {
                 self.set.extend(some.iter().cloned());
             }
             Step::Load(some, between, commits) => {
-                let load = load(&self.store(), some);
+                let mut load = load(&self.store(), some);
+                // What others do meets written events, not only ones that wait in memory.
+                load.events.flush(self.store().core()).unwrap();
                 between.iter().for_each(|step| self.step(step));
                 if *commits {
                     load.commit().unwrap();
