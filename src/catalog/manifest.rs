@@ -1,5 +1,6 @@
 //! The manifest: which segments and tombstones make up a store, and what is under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,12 @@ pub struct Manifest {
     pub tombstones: Vec<Tombstone>,
     /// Every commit up to this one is in segments, not in the log.
     pub sealed_through: Sequence,
+    /// Bulk loads that brought events, by the first of their segment ids, and the commit of each.
+    pub event_loads: BTreeMap<SegmentId, Sequence>,
 }
+
+/// What is set in the sequence of an event that a bulk load wrote before it had one: the rest is the first of its segment ids.
+const OF_A_LOAD: u64 = 1 << 63;
 
 /// What a seal, a compaction or a bulk load may write, logged before its first file: at the next opening the files of an
 /// intent that is still there are removed.
@@ -64,6 +70,41 @@ impl Manifest {
         key
     }
 
+    /// What stands for the commit of a bulk load in its events, which are written before it commits.
+    #[must_use]
+    pub fn load_marker(first: SegmentId) -> Sequence {
+        Sequence(OF_A_LOAD | first.0)
+    }
+
+    /// The load that such a number stands for.
+    #[must_use]
+    pub fn load_of(sequence: Sequence) -> Option<SegmentId> {
+        (sequence.0 & OF_A_LOAD != 0).then_some(SegmentId(sequence.0 & !OF_A_LOAD))
+    }
+
+    /// The commit that an event's sequence means; `None` where it is a bulk load's that has not committed: nothing shows it.
+    #[must_use]
+    pub fn commit_of(&self, sequence: Sequence) -> Option<Sequence> {
+        match Self::load_of(sequence) {
+            None => Some(sequence),
+            Some(load) => self.event_loads.get(&load).copied(),
+        }
+    }
+
+    /// The record that a bulk load which brought events puts with its commit, with its key.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn event_load_record(first: SegmentId, sequence: Sequence) -> Result<(Vec<u8>, Vec<u8>)> {
+        Ok((Self::event_load_key(first), encode_record(&(first, sequence))?))
+    }
+
+    fn event_load_key(first: SegmentId) -> Vec<u8> {
+        let mut key = vec![b'e'];
+        key.extend_from_slice(&first.0.to_be_bytes());
+        key
+    }
+
     /// Rebuilds it from the records of the keyspace `manifest` in order of their keys; intents stand beside it.
     ///
     /// # Errors
@@ -89,6 +130,13 @@ impl Manifest {
                         return Err(wrong("a tombstone"));
                     }
                     manifest.tombstones.push(tombstone);
+                }
+                Some(b'e') => {
+                    let (first, sequence) = decode_record("a load of events of the manifest", &value)?;
+                    if key != Self::event_load_key(first) {
+                        return Err(wrong("a load of events"));
+                    }
+                    manifest.event_loads.insert(first, sequence);
                 }
                 Some(b'i') => {
                     let intent: Intent = decode_record("an intent of the manifest", &value)?;

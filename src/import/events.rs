@@ -1,10 +1,9 @@
 //! Events of one file into a store.
 //!
 //! Guarantees: memory stays within the store's budget whatever the size of the file; an event that the file has twice, or that the
-//! store has already, is stored once and counted as overwritten. All of a file goes in or none of it (refused rows aside): it is
-//! read and checked to its end first, and what is new of it is one commit where that fits the memory budget (some 220,000 events
-//! with two labels at 256 MiB). More events are several commits: where writing itself fails between two of them,
-//! the error says how many are stored, and importing the file again brings in the rest.
+//! store has already, is stored once and counted as overwritten. All of a file goes in by one commit or none of it does (refused
+//! rows aside): it is read and checked to its end first, and what is new of it is a batch where that fits the memory budget (some
+//! 220,000 events with two labels at 256 MiB), else a bulk load.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,8 +45,7 @@ const NODE_BYTES: usize = 560;
 /// ```
 ///
 /// # Errors
-/// [`crate::ErrorKind::InvalidInput`] where the file or the options can not be used, and what the store reports. Nothing was stored,
-/// unless the error says that events of the file are stored already.
+/// [`crate::ErrorKind::InvalidInput`] where the file or the options can not be used, and what the store reports. Nothing was stored.
 pub fn import_events(
     store: &Store,
     path: impl AsRef<Path>,
@@ -65,9 +63,9 @@ pub fn import_events(
         collect(reader.as_mut(), options, accepted, progress, &mut events, &mut counts, &mut rejections)?;
         drop(reader);
         let mut fresh = EventSorter::new(store.path(), memory_bytes / SORT_SHARE);
-        without_known(store, events, &mut fresh, &mut counts)?;
+        let bytes = without_known(store, events, &mut fresh, &mut counts)?;
         progress.map_or(Ok(()), Progress::check)?;
-        write(store, fresh, memory_bytes)?;
+        write(store, fresh, bytes, progress)?;
         counts.rejected = rejections.count;
         counts.rejections_kept = keep(store, path, rejections);
         Ok(counts)
@@ -75,15 +73,22 @@ pub fn import_events(
     work().map_err(|error: Error| error.at_path(path))
 }
 
-/// Hands on the distinct events that the store does not have, and counts the others.
-fn without_known(store: &Store, events: EventSorter, fresh: &mut EventSorter, counts: &mut ImportCounts) -> Result<()> {
-    let Some(range) = events.range() else { return Ok(()) };
+/// Hands on the distinct events that the store does not have, and counts the others; gives what the former take of a commit.
+fn without_known(
+    store: &Store,
+    events: EventSorter,
+    fresh: &mut EventSorter,
+    counts: &mut ImportCounts,
+) -> Result<usize> {
+    let Some(range) = events.range() else { return Ok(0) };
+    let mut bytes = 0;
     let rows = counts.stored;
     counts.stored = 0;
     let mut events = events.finish()?;
     let mut next = events.next()?;
     let mut take = |event: &Event| {
         counts.stored += 1;
+        bytes += commit_bytes(event);
         fresh.add(event)
     };
     // Both come in the order of events.
@@ -102,39 +107,35 @@ fn without_known(store: &Store, events: EventSorter, fresh: &mut EventSorter, co
         next = events.next()?;
     }
     counts.overwritten += rows - counts.stored;
-    Ok(())
+    Ok(bytes)
 }
 
-/// Writes events, in as many commits as their memory asks for.
-fn write(store: &Store, events: EventSorter, commit_bytes: usize) -> Result<()> {
+/// Writes events, which take so many bytes of one commit: where those are too many, by a bulk load.
+fn write(store: &Store, events: EventSorter, bytes: usize, progress: Option<&Progress>) -> Result<()> {
     let mut events = events.finish()?;
-    let (mut batch, mut bytes, mut stored, mut waiting) = (WriteBatch::new(), 0, 0_u64, 0_u64);
-    let mut commit = |batch: &mut WriteBatch, waiting: &mut u64| {
-        store.write(std::mem::take(batch)).map_err(|error| partly(error, stored))?;
-        stored += std::mem::take(waiting);
-        Ok::<(), Error>(())
-    };
+    if bytes <= store.options().memory_bytes {
+        let mut batch = WriteBatch::new();
+        while let Some(event) = events.next()? {
+            batch.event(event.device, event.time, event.kind, event.labels);
+        }
+        return store.write(batch).map(|_| ());
+    }
+    let mut load = store.bulk_load()?;
+    let mut loaded = 0_u64;
     while let Some(event) = events.next()? {
-        bytes += EVENT_BYTES + event.labels.len().div_ceil(LABELS_OF_A_NODE) * NODE_BYTES;
-        bytes += event.labels.iter().map(|(name, value)| 64 + name.len() + value.len()).sum::<usize>();
-        batch.event(event.device, event.time, event.kind, event.labels);
-        waiting += 1;
-        if bytes > commit_bytes {
-            commit(&mut batch, &mut waiting)?;
-            bytes = 0;
+        load.event(event)?;
+        loaded += 1;
+        if loaded.is_multiple_of(4_096) {
+            progress.map_or(Ok(()), Progress::check)?;
         }
     }
-    if waiting > 0 { commit(&mut batch, &mut waiting) } else { Ok(()) }
+    load.commit().map(|_| ())
 }
 
-/// The error of a later commit says what the ones before it stored.
-fn partly(error: Error, stored: u64) -> Error {
-    if stored == 0 {
-        return error;
-    }
-    Error::new(error.kind(), format!("{}; {stored} events of the file are stored", error.message()))
-        .advise("import the file again: an event is stored once")
-        .caused_by(error)
+/// What an event takes of a commit.
+fn commit_bytes(event: &Event) -> usize {
+    let texts: usize = event.labels.iter().map(|(name, value)| 64 + name.len() + value.len()).sum();
+    EVENT_BYTES + event.labels.len().div_ceil(LABELS_OF_A_NODE) * NODE_BYTES + texts
 }
 
 /// The columns of a file of events.

@@ -1,7 +1,6 @@
 //! Files into the store: samples, devices and events from CSV, JSON lines, line protocol and Parquet, also packed.
 //!
-//! Guarantees: all of a file goes in or none of it (refused rows aside, which are kept and counted; events of a very large file
-//! aside, as [`import_events`] says); memory stays within the
+//! Guarantees: all of a file goes in or none of it (refused rows aside, which are kept and counted); memory stays within the
 //! store's budget whatever the size and order of the file; where rows of a file speak of one device, instant and metric, the later row
 //! wins; the same file gives the same store whichever way it is read. A file in order of device and time streams straight
 //! into segments; any other is sorted on scratch disk space first.

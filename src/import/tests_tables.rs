@@ -178,7 +178,7 @@ fn store_with(memory_bytes: usize, folder: &Path) -> crate::store::Store {
     crate::store::Store::open(folder.join("store"), options).expect("a store")
 }
 
-/// At 16 MiB, 20,000 events come in several scratch runs and commits: the answer is that of a set.
+/// At 16 MiB, 20,000 events come in several scratch runs, and are more than a batch may hold: the answer is that of a set.
 #[test]
 fn more_events_than_memory_holds_are_stored_once_each() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -210,6 +210,7 @@ fn more_events_than_memory_holds_are_stored_once_each() {
         })
         .expect("all events");
     assert_eq!(found, expected);
+    assert_eq!(snapshot.sequence(), crate::model::Sequence(1), "all of a file is one commit");
     drop(snapshot);
     let again = super::import_events(&store, &path, &options, None).expect("the same file");
     assert_eq!((again.stored, again.overwritten), (0, 24_000));

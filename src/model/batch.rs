@@ -330,18 +330,26 @@ impl WriteBatch {
     }
 
     fn check_labels(&mut self, labels: &Labels) {
-        let longest = labels.iter().map(|(name, value)| name.len().max(value.len())).max().unwrap_or(0);
-        if longest > TEXT_BYTES_MAX {
-            self.fail(too_long("a label", longest));
-        }
-        if labels.len() > 256 {
-            self.fail(Error::new(ErrorKind::LimitExceeded, format!("{} labels, more than 256", labels.len())));
+        if let Err(error) = check_labels(labels) {
+            self.fail(error);
         }
     }
 
     fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
     }
+}
+
+/// Whether labels are few and short enough to be stored.
+pub(crate) fn check_labels(labels: &Labels) -> Result<()> {
+    let longest = labels.iter().map(|(name, value)| name.len().max(value.len())).max().unwrap_or(0);
+    if longest > TEXT_BYTES_MAX {
+        return Err(too_long("a label", longest));
+    }
+    if labels.len() > 256 {
+        return Err(Error::new(ErrorKind::LimitExceeded, format!("{} labels, more than 256", labels.len())));
+    }
+    Ok(())
 }
 
 /// A reading under construction.

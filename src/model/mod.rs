@@ -15,6 +15,7 @@ mod rows;
 mod table;
 
 pub use attribute::{AttributeAssertion, AttributeValue};
+pub(crate) use batch::check_labels;
 pub use batch::{
     AttributeEntry, BATCH_ROWS_MAX, BatchAttribute, BatchEvent, BatchLog, Delete, DeviceChange, MESSAGE_BYTES_MAX,
     ReadingEntry, WriteBatch,

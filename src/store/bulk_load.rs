@@ -1,4 +1,4 @@
-//! Bulk load: sorted history becomes segments of months directly, past the log; all of it or none.
+//! Bulk load: sorted history becomes segments of months directly, past the log, with events of any number; all of it or none.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -8,12 +8,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::SegmentEntry;
 use crate::kv::KvBatch;
 use crate::model::{
-    DeviceHandle, DeviceId, DeviceRows, MetricHandle, MetricName, MetricType, Nature, Sequence, WriteBatch, merge_rows,
+    DeviceHandle, DeviceId, DeviceRows, Event, MetricHandle, MetricName, MetricType, Nature, Sequence, WriteBatch,
+    merge_rows,
 };
 use crate::time::{BucketWidth, TimeBucket, Timestamp};
 
 use super::Store;
 use super::core::{Core, lock};
+use super::event_load::EventLoad;
 use super::options::Durability;
 use super::segment_set::{Reserved, SLICE_VALUES, SegmentSet};
 use super::write::Extra;
@@ -53,6 +55,7 @@ pub struct BulkLoad {
     pending_values: usize,
     rows: u64,
     overwriting: u64,
+    pub(super) events: EventLoad,
     finished: bool,
 }
 
@@ -63,6 +66,7 @@ impl BulkLoad {
         let set = SegmentSet::new(store.core(), BucketWidth::Month, (Sequence::ZERO, Sequence::ZERO), None);
         Ok(Self {
             store,
+            events: EventLoad::new(ids.intent.first),
             ids,
             set: Some(set),
             batch: WriteBatch::new(),
@@ -199,7 +203,18 @@ impl BulkLoad {
         set.write(device, &rows, &[], &mut self.ids)
     }
 
-    /// Attributes, events and log records that go in with the load; readings go through [`BulkLoad::rows`].
+    /// Adds an event: any number of them, in any order, in bounded memory; they show with the commit, all or none. Devices that
+    /// are new come with it, too.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn event(&mut self, event: Event) -> Result<()> {
+        let device = self.device(&event.device)?;
+        self.events.add(self.store.core(), device, event)
+    }
+
+    /// Attributes, log records and a few events that go in with the load; readings go through [`BulkLoad::rows`], events of any
+    /// number through [`BulkLoad::event`].
     pub fn batch(&mut self) -> &mut WriteBatch {
         &mut self.batch
     }
@@ -220,6 +235,7 @@ impl BulkLoad {
             batch.name_metric(&metric.name, metric.metric_type, metric.unit.as_deref(), nature);
         }
         let mut entries: Vec<SegmentEntry> = self.set.take().map(SegmentSet::finish).transpose()?.unwrap_or_default();
+        self.events.flush(self.store.core())?;
         let core = self.store.core();
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         core.counters.loaded.fetch_add(bytes, Ordering::Relaxed);
@@ -230,8 +246,10 @@ impl BulkLoad {
             let mut changes = KvBatch::default();
             entries.iter_mut().for_each(|entry| entry.sequences = (sequence, sequence));
             Core::register(&entries, intent, &mut changes)?;
+            let event_load = self.events.register(sequence, &mut changes)?;
             registered = true;
-            Ok(Extra { changes, segments: entries.iter().map(|entry| core.segment_ref(entry.clone())).collect() })
+            let segments = entries.iter().map(|entry| core.segment_ref(entry.clone())).collect();
+            Ok(Extra { changes, segments, event_load })
         });
         // From here on the manifest may name the files, also where the disk gave an error: the next opening knows.
         self.finished = registered;
@@ -270,6 +288,7 @@ impl BulkLoad {
             return Ok(());
         }
         drop(self.set.take());
+        self.events.remove(self.store.core())?;
         self.core().remove_files(&self.ids)
     }
 }

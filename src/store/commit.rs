@@ -11,7 +11,7 @@ use crate::index::AttributeIndex;
 use crate::kv::{Family, KvBatch};
 use crate::model::{
     AttributeAssertion, BatchColumn, BatchLog, DeviceChange, DeviceHandle, DeviceId, MetricHandle, MetricType,
-    Sequence, StoredLog, WriteBatch,
+    SegmentId, Sequence, StoredLog, WriteBatch,
 };
 use crate::time::{TimeRange, Timestamp};
 
@@ -30,6 +30,8 @@ pub(super) struct PendingCommit {
     pub(super) tombstones: Vec<Tombstone>,
     /// Segments of a bulk load.
     pub(super) segments: Vec<Arc<SegmentRef>>,
+    /// Under which number events of a bulk load are stored.
+    pub(super) event_load: Option<SegmentId>,
     pub(super) key: Option<String>,
     /// Identities of the events that it puts.
     pub(super) event_keys: Vec<Vec<u8>>,

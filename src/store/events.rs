@@ -4,6 +4,7 @@
 //! later: each of its lives has a record of its own, which a delete only marks.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{decode_record, encode_record};
@@ -52,17 +53,19 @@ impl Core {
     }
 
     fn life_of(&self, identity: &[u8]) -> Result<Life> {
-        let Some(first) = self.kv.get(Family::Events, identity)? else { return Ok(Life::None) };
-        if decode_record::<EventRecord>("an event", &first)?.deleted.is_none() {
-            return Ok(Life::Now);
+        let manifest = Arc::clone(&lock(&self.state).manifest);
+        // Only a bulk load puts an event that has no first record.
+        if manifest.event_loads.is_empty() && self.kv.get(Family::Events, identity)?.is_none() {
+            return Ok(Life::None);
         }
-        let mut life = Life::Past;
-        let (from, to) = (later_life_key(identity, Sequence::ZERO), later_life_key(identity, Sequence(u64::MAX)));
-        self.kv.scan(Family::Events, &from, Some(&to), &mut |_, record| {
-            if decode_record::<EventRecord>("an event", record)?.deleted.is_none() {
-                life = Life::Now;
+        let mut life = Life::None;
+        let end = later_life_key(identity, Sequence(u64::MAX));
+        self.kv.scan(Family::Events, identity, Some(&end), &mut |_, record| {
+            let record: EventRecord = decode_record("an event", record)?;
+            if manifest.commit_of(record.sequence).is_some() {
+                life = if record.deleted.is_none() { Life::Now } else { Life::Past };
             }
-            Ok(life == Life::Past)
+            Ok(life != Life::Now)
         })?;
         Ok(life)
     }
@@ -74,13 +77,15 @@ impl Core {
         changes: &mut KvBatch,
         deleted: &mut Identities,
     ) -> Result<()> {
+        let manifest = Arc::clone(&lock(&self.state).manifest);
         let from = time_bytes(delete.range.from.nanoseconds());
         let to = time_bytes(delete.range.to.nanoseconds());
         let to = (delete.range.to != Timestamp::MAX).then_some(&to[..]);
         self.kv.scan(Family::Events, &from, to, &mut |key, value| {
             if delete.handles.contains(&EventKey::decode(key)?.device) {
                 let mut record: EventRecord = decode_record("an event", value)?;
-                if record.deleted.is_none() {
+                // What a bulk load is about to commit comes after this delete.
+                if record.deleted.is_none() && manifest.commit_of(record.sequence).is_some() {
                     record.deleted = Some(sequence);
                     changes.put(Family::Events, key, encode_record(&record)?);
                     deleted.insert(event_identity(key).to_vec());

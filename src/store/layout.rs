@@ -130,16 +130,17 @@ pub(super) enum AttributeRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct EventRecord {
     pub(super) labels: Labels,
-    /// The commit that wrote it first.
+    /// The commit that wrote it first, or what stands for that of a bulk load (see `Manifest::commit_of`).
     pub(super) sequence: Sequence,
     /// The commit that deleted it.
     pub(super) deleted: Option<Sequence>,
 }
 
-/// Bytes of a key that say which event it is; a life after the first has its commit behind them.
+/// Bytes of a key that say which event it is; a life after the first, or of a bulk load, has its commit behind them.
 const EVENT_IDENTITY_BYTES: usize = 8 + 4 + 1 + 8;
 
-/// The key of a later life of an event that was deleted: snapshots of before still see the first.
+/// The key of a later life of an event that was deleted, or of one that a bulk load brings: snapshots of before still see what
+/// they saw.
 pub(super) fn later_life_key(identity: &[u8], sequence: Sequence) -> Vec<u8> {
     [identity, &sequence.0.to_be_bytes()].concat()
 }
@@ -147,6 +148,12 @@ pub(super) fn later_life_key(identity: &[u8], sequence: Sequence) -> Vec<u8> {
 /// The part of an event's key that says which event it is.
 pub(super) fn event_identity(key: &[u8]) -> &[u8] {
     &key[..key.len().min(EVENT_IDENTITY_BYTES)]
+}
+
+/// Which life of an event a key is of; `None` for the first.
+pub(super) fn event_life(key: &[u8]) -> Option<Sequence> {
+    let life = key.get(EVENT_IDENTITY_BYTES..)?.try_into().ok()?;
+    Some(Sequence(u64::from_be_bytes(life)))
 }
 
 /// What an event's key says: everything but the labels.

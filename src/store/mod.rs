@@ -10,6 +10,7 @@ mod bulk_load;
 mod commit;
 mod compact;
 mod core;
+mod event_load;
 mod events;
 mod gather;
 mod info;
@@ -244,6 +245,8 @@ impl Drop for Handle {
 mod tests;
 #[cfg(test)]
 mod tests_beside;
+#[cfg(test)]
+mod tests_event_load;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]

@@ -18,8 +18,10 @@ use crate::io::{FileSystem, FolderHold};
 use crate::kv::{Family, Kv, KvBatch, KvOptions};
 use crate::model::{SegmentId, Sequence};
 use crate::segment::{PageCache, file_name, id_of_file, temporary_name};
+use crate::time::TimeRange;
 
 use super::core::{Core, Counters, Lag, Queue, State, lock};
+use super::event_load::remove_load_events;
 use super::layout::{AttributeRecord, Layout, Meta, log_key};
 use super::options::Options;
 use super::progress::Progress;
@@ -230,7 +232,7 @@ fn load_manifest(kv: &Kv, sealed_through: Sequence) -> Result<(Manifest, Vec<Int
     Ok((manifest, intents))
 }
 
-/// Removes files of unfinished intents and of segments that the manifest has let go; what no intent ever named is moved
+/// Removes events and files of unfinished intents, and files of segments that the manifest has let go; what no intent ever named is moved
 /// aside, never deleted.
 fn finish_intents(
     layout: &Layout,
@@ -254,6 +256,7 @@ fn finish_intents(
     if intents.is_empty() {
         return Ok(());
     }
+    remove_load_events(kv, TimeRange::ALL, &|load| intents.iter().any(|intent| intent.first == load))?;
     let mut batch = KvBatch::default();
     intents.iter().for_each(|intent| batch.delete(Family::Manifest, intent.key()));
     kv.write(batch, true)

@@ -117,6 +117,7 @@ impl StoreParts {
             let (one, _) = Manifest::load(&mut record)?;
             parts.manifest.segments.extend(one.segments);
             parts.manifest.tombstones.extend(one.tombstones);
+            parts.manifest.event_loads.extend(one.event_loads);
             Ok(())
         });
     }

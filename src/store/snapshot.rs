@@ -168,8 +168,9 @@ impl Snapshot {
         self.0.core.kv.scan(Family::Events, &from, to, &mut |key, value| {
             let key = EventKey::decode(key)?;
             let record: EventRecord = decode_record("an event", value)?;
-            let shown =
-                record.sequence <= self.0.sequence && record.deleted.is_none_or(|deleted| deleted > self.0.sequence);
+            let put = self.0.manifest.commit_of(record.sequence);
+            let shown = put.is_some_and(|put| put <= self.0.sequence)
+                && record.deleted.is_none_or(|deleted| deleted > self.0.sequence);
             if !shown || kind.is_some_and(|kind| kind != key.kind) {
                 return Ok(true);
             }
@@ -195,7 +196,7 @@ impl Snapshot {
 
 fn flush_events(instant: &mut Vec<Event>, visit: &mut dyn FnMut(&Event) -> Result<bool>) -> Result<bool> {
     instant.sort();
-    // Two ids of one device may both have told of one event.
+    // Two ids of one device, or a bulk load and a batch beside it, may both have told of one event.
     instant.dedup();
     for event in instant.drain(..) {
         if !visit(&event)? {

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, CatalogWrites};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Commit, Mark, encode_commit};
 use crate::kv::{Family, KvBatch};
-use crate::model::{Sequence, WriteBatch};
+use crate::model::{SegmentId, Sequence, WriteBatch};
 
 use super::commit::{PendingCommit, Resolved, Resolver};
 use super::core::{Core, Lag, State, lock};
@@ -27,6 +27,8 @@ const LAG_BATCHES: u32 = 64;
 pub(super) struct Extra {
     pub(super) changes: KvBatch,
     pub(super) segments: Vec<Arc<SegmentRef>>,
+    /// Under which number its events are stored, where it has some.
+    pub(super) event_load: Option<SegmentId>,
 }
 
 impl Core {
@@ -130,7 +132,7 @@ impl Core {
         let logged_bytes = value.len() as u64;
         changes.put(Family::Log, log_key(sequence), value);
         let kept = key.as_ref().map(|key| self.keep_key(order, (key, known), sequence, recorded_at)).transpose()?;
-        let Extra { changes: more, segments } = extra(sequence, &catalog)?;
+        let Extra { changes: more, segments, event_load } = extra(sequence, &catalog)?;
         changes.append(more);
         if let Some((more, kept)) = kept {
             changes.append(more);
@@ -152,6 +154,7 @@ impl Core {
             attributes,
             tombstones,
             segments,
+            event_load,
             key,
             event_keys,
             synced,
@@ -263,7 +266,17 @@ impl State {
     /// Makes a logged commit visible.
     pub(super) fn show(&mut self, pending: PendingCommit) -> Result<()> {
         let PendingCommit {
-            sequence, hash, commit, catalog, attributes, tombstones, segments, key, event_keys, ..
+            sequence,
+            hash,
+            commit,
+            catalog,
+            attributes,
+            tombstones,
+            segments,
+            event_load,
+            key,
+            event_keys,
+            ..
         } = pending;
         if !tombstones.is_empty() || !segments.is_empty() {
             self.freeze()?;
@@ -274,6 +287,9 @@ impl State {
         }
         if !segments.is_empty() {
             self.change_segments(&[], segments);
+        }
+        if let Some(load) = event_load {
+            Arc::make_mut(&mut self.manifest).event_loads.insert(load, sequence);
         }
         self.note_unsealed(commit.recorded_at);
         if !commit.times.is_empty() || !commit.logs.is_empty() {
