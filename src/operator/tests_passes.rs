@@ -149,3 +149,37 @@ fn small_budgets_do_split_and_too_small_ones_say_so() {
     let whole = Query::metric("power_w").aggregate([Aggregate::P95]);
     assert_eq!(ask(&store, &whole, 1_000).unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
 }
+
+/// A device that changes its release every minute: one group for each, that of the first and of the last minute being one.
+#[test]
+fn an_attribute_that_changes_with_every_sample_groups_each_for_itself() {
+    const MINUTES: i64 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options { memory_bytes: 64 << 20, ..Options::default() }).unwrap();
+    let minute = |minute: i64| Timestamp::from_nanoseconds((1_737_072_000 + minute * 60) * 1_000_000_000);
+    let mut batch = WriteBatch::new();
+    for place in 0..MINUTES {
+        // A sample at the first instant of a minute and one at its last; every fifth minute has none.
+        if place % 5 != 4 {
+            batch.reading("d", minute(place)).integer("x", place);
+            let late = Timestamp::from_nanoseconds(minute(place + 1).nanoseconds() - 1);
+            batch.reading("d", late).integer("x", place + 1);
+        }
+        batch.attribute("d", "release", format!("{:05}", place % (MINUTES - 1))).from(minute(place));
+    }
+    store.write(batch).unwrap();
+    for sealed in [false, true] {
+        if sealed {
+            store.seal().unwrap();
+            store.compact(true, None).unwrap();
+        }
+        let query = Query::metric("x").aggregate([Aggregate::Count, Aggregate::Sum]).by(["release"]);
+        let (table, _) = ask(&store, &query, 64 << 20).unwrap();
+        let groups: Vec<i64> = (0..MINUTES - 1).filter(|place| place % 5 != 4).collect();
+        assert_eq!(table.rows().len(), groups.len());
+        for (row, place) in table.rows().iter().zip(groups) {
+            let expected = [Cell::Text(format!("{place:05}")), Cell::Integer(2), Cell::Integer(2 * place + 1)];
+            assert_eq!(row.as_slice(), expected, "sealed {sealed}");
+        }
+    }
+}
