@@ -153,7 +153,7 @@ fn a_slice_asks_only_for_the_deletes_of_its_device() {
     store.seal().unwrap();
     let mut batch = WriteBatch::new();
     for device in 0..300 {
-        let id = DeviceId::new(&format!("d{device}")).unwrap();
+        let id = DeviceId::new(format!("d{device}")).unwrap();
         let range = TimeRange::new(at(0), at((1 + device % 20) * 60 * MINUTE_NS));
         batch.delete(Delete { device: id, metric: None, range, events: false });
     }
