@@ -2,12 +2,14 @@
 //!
 //! Numbers (`0.5`, `1e-3`), names, `+ - * /` and parentheses, with the usual precedence. A name with a blank, an operator, a comma
 //! or a digit in front stands in double quotes: `"co2-ppm" / 1e6`; a quote in it is written twice. An instant without one of the
-//! metrics has no value.
+//! metrics has no value. Depth and length are limited, so that no text can make the walk over an expression too deep.
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// The deepest nesting of parentheses.
 const DEPTH_MAX: usize = 32;
+/// The most operands, signs and parentheses. `a+a+a` is a tree as deep as it is long, and is walked by recursion.
+const TERMS_MAX: usize = 1_000;
 const OPERATORS: [char; 7] = ['+', '-', '*', '/', '(', ')', '"'];
 
 /// An expression; metrics are places in [`Expression::names`].
@@ -33,7 +35,7 @@ impl Expression {
     /// # Errors
     /// [`ErrorKind::InvalidInput`], saying where.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut parser = Parser { rest: text, names: Vec::new(), depth: 0, text, plain: String::new() };
+        let mut parser = Parser { rest: text, names: Vec::new(), depth: 0, terms: 0, text, plain: String::new() };
         let root = parser.sum()?;
         if !parser.peek_is_end() {
             return Err(parser.wrong("an operator"));
@@ -124,6 +126,7 @@ struct Parser<'a> {
     rest: &'a str,
     names: Vec<String>,
     depth: usize,
+    terms: usize,
     /// What was read, without blanks between words.
     plain: String,
 }
@@ -170,6 +173,14 @@ impl Parser<'_> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(self.wrong("an expression that is nested less deeply"));
+        }
+        self.terms += 1;
+        if self.terms > TERMS_MAX {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("an expression of {} characters has more than {TERMS_MAX} terms", self.text.chars().count()),
+            )
+            .advise("ask for shorter expressions, or import what they compute as a metric"));
         }
         let node = self.factor_inside()?;
         self.depth -= 1;
@@ -265,6 +276,25 @@ mod tests {
         }
         for wrong in ["", "a+", "(a", "a b", "1+2", "a**b", &"(".repeat(100)] {
             assert_eq!(Expression::parse(wrong).unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_expression_of_any_length_ends_in_a_value_or_an_error() {
+        for operator in ["+", "-", "*", "/"] {
+            let long = |terms: usize| vec!["a"; terms].join(operator);
+            let longest = Expression::parse(&long(1_000)).unwrap();
+            let expected = match operator {
+                "+" => 1_000.0,
+                "-" => -998.0,
+                _ => 1.0,
+            };
+            assert_eq!(longest.clone().value(&[1.0]), expected, "{operator}");
+            for terms in [1_001, 100_000] {
+                let error = Expression::named(&long(terms)).resolve(|_| false).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{operator}");
+                assert!(error.message().contains("more than 1000 terms") && error.message().len() < 200, "{error}");
+            }
         }
     }
 

@@ -84,6 +84,8 @@ pub(super) struct DeviceRun<'a> {
     work: Work<'a>,
     device: DeviceHandle,
     stretches: &'a [GroupStretch],
+    /// Of each stretch the first one of its group.
+    firsts: Vec<usize>,
     parts: HashMap<(usize, Timestamp), Vec<Partial>>,
     /// Of each expression the last sample so far; the outer `None` where no piece was seen.
     before: Vec<Option<Option<Sample>>>,
@@ -94,7 +96,11 @@ pub(super) struct DeviceRun<'a> {
 impl<'a> DeviceRun<'a> {
     pub(super) fn new(work: Work<'a>, device: &DeviceEntry, stretches: &'a [GroupStretch]) -> Self {
         let before = vec![None; work.prepared.operands.len()];
-        Self { work, device: device.handle, stretches, parts: HashMap::new(), before, grown: 0 }
+        let mut of_group = HashMap::new();
+        let first =
+            |(place, stretch): (usize, &GroupStretch)| *of_group.entry(Arc::as_ptr(&stretch.key)).or_insert(place);
+        let firsts = stretches.iter().enumerate().map(first).collect();
+        Self { work, device: device.handle, stretches, firsts, parts: HashMap::new(), before, grown: 0 }
     }
 
     pub(super) fn run(mut self) -> Result<DeviceParts> {
@@ -122,8 +128,7 @@ impl<'a> DeviceRun<'a> {
 
     fn parts(&mut self, stretch: usize, window: Timestamp) -> &mut Vec<Partial> {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
-        let key = &self.stretches[stretch].key;
-        let first = self.stretches.iter().position(|other| Arc::ptr_eq(&other.key, key)).unwrap_or(stretch);
+        let first = self.firsts[stretch];
         let count = self.work.prepared.operands.len();
         let grown = &mut self.grown;
         self.parts.entry((first, window)).or_insert_with(|| {
@@ -139,12 +144,12 @@ impl<'a> DeviceRun<'a> {
 
     /// The stretch that holds all instants from `first` to `last`; `Err` where several hold a part.
     fn stretch_of(&self, first: i64, last: i64) -> Result<Option<usize>, ()> {
+        let place = first_reaching(self.stretches, first);
         let (first, last) = (Timestamp::from_nanoseconds(first), Timestamp::from_nanoseconds(last));
-        let mut touching = self.stretches.iter().enumerate().filter(|(_, stretch)| stretch.range.touches(first, last));
-        match (touching.next(), touching.next()) {
-            (None, _) => Ok(None),
-            (Some((place, stretch)), None) if stretch.range.covers(first, last) => Ok(Some(place)),
-            _ => Err(()),
+        match self.stretches.get(place).filter(|stretch| stretch.range.touches(first, last)) {
+            None => Ok(None),
+            Some(stretch) if stretch.range.covers(first, last) => Ok(Some(place)),
+            Some(_) => Err(()),
         }
     }
 
@@ -252,18 +257,23 @@ impl<'a> DeviceRun<'a> {
     /// Runs of samples that lie in one stretch and window, by places.
     fn runs(&self, times: &[i64]) -> Vec<(usize, Timestamp, std::ops::Range<usize>)> {
         let mut runs = Vec::new();
-        for (stretch, GroupStretch { range, .. }) in self.stretches.iter().enumerate() {
-            let mut from = times.partition_point(|time| Timestamp::from_nanoseconds(*time) < range.from);
-            while from < times.len() && range.contains(Timestamp::from_nanoseconds(times[from])) {
-                let (window, end) = self.window(times[from]);
-                let end = end.min(range.to);
-                let unbounded = end == Timestamp::MAX;
-                let length =
-                    times[from..].partition_point(|time| unbounded || Timestamp::from_nanoseconds(*time) < end);
-                let to = from + length.max(1);
-                runs.push((stretch, window, from..to));
-                from = to;
+        let before = |time: &i64, instant: Timestamp| Timestamp::from_nanoseconds(*time) < instant;
+        let mut from = 0;
+        // Each round ends a run of samples or skips some: stretches without samples cost nothing.
+        while from < times.len() {
+            let stretch = first_reaching(self.stretches, times[from]);
+            let Some(GroupStretch { range, .. }) = self.stretches.get(stretch) else { break };
+            if before(&times[from], range.from) {
+                from += times[from..].partition_point(|time| before(time, range.from));
+                continue;
             }
+            let (window, end) = self.window(times[from]);
+            let end = end.min(range.to);
+            let unbounded = end == Timestamp::MAX;
+            let length = times[from..].partition_point(|time| unbounded || before(time, end));
+            let to = from + length.max(1);
+            runs.push((stretch, window, from..to));
+            from = to;
         }
         runs
     }
@@ -353,6 +363,12 @@ impl<'a> DeviceRun<'a> {
         })?;
         Ok(last)
     }
+}
+
+/// The place of the first stretch that ends after an instant; stretches rise and do not overlap.
+fn first_reaching(stretches: &[GroupStretch], at: i64) -> usize {
+    let at = Timestamp::from_nanoseconds(at);
+    stretches.partition_point(|stretch| stretch.range.to <= at && stretch.range.to != Timestamp::MAX)
 }
 
 /// The window that holds an instant: its start and its end.

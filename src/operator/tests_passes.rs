@@ -1,12 +1,12 @@
 //! Queries in many passes answer what one pass answers.
 
-use crate::model::{Cell, Table, WriteBatch};
+use crate::model::{Cell, Column, DeviceId, DeviceRows, MetricName, MetricType, Presence, Table, Values, WriteBatch};
 use crate::scan::ScanCounters;
 use crate::store::{Options, Progress, Store};
 use crate::time::{Timestamp, Window};
 
 use super::query::{Fill, Query};
-use super::{Aggregate, answer, passes, prepared};
+use super::{Aggregate, Expression, answer, passes, prepared};
 
 const HOURS: i64 = 24 * 75;
 
@@ -148,4 +148,74 @@ fn small_budgets_do_split_and_too_small_ones_say_so() {
     assert!(ask(&store, &hourly, 100_000).unwrap().1 > 80, "it took several passes");
     let whole = Query::metric("power_w").aggregate([Aggregate::P95]);
     assert_eq!(ask(&store, &whole, 1_000).unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
+}
+
+/// A device that changes its release every minute: one group for each, that of the first and of the last minute being one.
+#[test]
+fn an_attribute_that_changes_with_every_sample_groups_each_for_itself() {
+    const MINUTES: i64 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options { memory_bytes: 64 << 20, ..Options::default() }).unwrap();
+    let minute = |minute: i64| Timestamp::from_nanoseconds((1_737_072_000 + minute * 60) * 1_000_000_000);
+    let mut batch = WriteBatch::new();
+    for place in 0..MINUTES {
+        // A sample at the first instant of a minute and one at its last; every fifth minute has none.
+        if place % 5 != 4 {
+            batch.reading("d", minute(place)).integer("x", place);
+            let late = Timestamp::from_nanoseconds(minute(place + 1).nanoseconds() - 1);
+            batch.reading("d", late).integer("x", place + 1);
+        }
+        batch.attribute("d", "release", format!("{:05}", place % (MINUTES - 1))).from(minute(place));
+    }
+    store.write(batch).unwrap();
+    for sealed in [false, true] {
+        if sealed {
+            store.seal().unwrap();
+            store.compact(true, None).unwrap();
+        }
+        let query = Query::metric("x").aggregate([Aggregate::Count, Aggregate::Sum]).by(["release"]);
+        let (table, _) = ask(&store, &query, 64 << 20).unwrap();
+        let groups: Vec<i64> = (0..MINUTES - 1).filter(|place| place % 5 != 4).collect();
+        assert_eq!(table.rows().len(), groups.len());
+        for (row, place) in table.rows().iter().zip(groups) {
+            let expected = [Cell::Text(format!("{place:05}")), Cell::Integer(2), Cell::Integer(2 * place + 1)];
+            assert_eq!(row.as_slice(), expected, "sealed {sealed}");
+        }
+    }
+}
+
+/// A metric that comes later for half a month of seconds: more than one merged piece holds, answered as if it were one.
+#[test]
+fn a_metric_added_to_a_long_month_is_answered_over_the_ends_of_pieces() {
+    const ROWS: i64 = 1_500_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options::default()).unwrap();
+    let value = |name: &str, row: i64| if name == "x" { row % 1_013 } else { row };
+    for name in ["x", "y"] {
+        let mut load = store.bulk_load().unwrap();
+        let device = load.device(&DeviceId::new("fast").unwrap()).unwrap();
+        let (metric, _) = load.metric(&MetricName::new(name).unwrap(), MetricType::Integer, None, None).unwrap();
+        for first in (0..ROWS).step_by(50_000) {
+            let times = (first..first + 50_000).map(|row| row * 1_000_000_000).collect();
+            let values = Values::Integer((first..first + 50_000).map(|row| value(name, row)).collect());
+            let column = Column { presence: Presence::All, values };
+            load.rows(device, &DeviceRows { times, columns: vec![(metric, column)] }).unwrap();
+        }
+        load.commit().unwrap();
+    }
+    use Aggregate::{Count, Delta, First, Last, Max, Min, Sum};
+    let answer = |query: Query| store.query(query).unwrap().rows()[0].clone();
+    let sum = |of: &dyn Fn(i64) -> i64| (0..ROWS).map(of).sum::<i64>();
+    let (x, y) = (|row| value("x", row), |row| value("y", row));
+    let integers = |cells: &[i64]| cells.iter().map(|cell| Cell::Integer(*cell)).collect::<Vec<_>>();
+    let ends = [Count, Sum, Min, Max, First, Last];
+    let known = answer(Query::metric("x").aggregate(ends));
+    assert_eq!(known, integers(&[ROWS, sum(&x), 0, 1_012, 0, (ROWS - 1) % 1_013]));
+    let known = answer(Query::metric("y").aggregate(ends));
+    assert_eq!(known, integers(&[ROWS, sum(&y), 0, ROWS - 1, 0, ROWS - 1]));
+    let grown = answer(Query::metric("y").aggregate([Delta]));
+    assert!(same(&grown[0], &Cell::Float((ROWS - 1) as f64)) || grown[0] == Cell::Integer(ROWS - 1), "{grown:?}");
+    let both = answer(Query::expressions([Expression::parse("x+y").unwrap()]).aggregate([Count, Sum]));
+    assert_eq!(both[0], Cell::Integer(ROWS));
+    assert!(same(&both[1], &Cell::Float((sum(&x) + sum(&y)) as f64)), "{both:?}");
 }

@@ -2,11 +2,13 @@
 //!
 //! Guarantees: the pieces of a device do not overlap, and together they are what [`Snapshot::rows`] shows; a stretch that
 //! one block holds alone comes as the block, unread, so that its statistics can answer; where sources overlap, or a delete or an
-//! exclusion touches them, rows come merged. No piece reaches over the end of a UTC month, whatever times one commit holds: a
-//! scan never has more than a month of a device in memory, and a wrong clock costs no statistics of other months. A device's
-//! pieces depend on the snapshot alone, never on threads.
+//! exclusion touches them, rows come merged. No piece reaches over the end of a UTC month, whatever times one commit holds, so
+//! that a wrong clock costs no statistics of other months; and merged pieces are cut where sources begin, so that a scan has in
+//! memory about what one slice may hold, however much of a month overlaps. A device's pieces depend on snapshot and question
+//! alone, never on threads.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +20,9 @@ use crate::segment::Segment;
 use crate::store::{SegmentRef, Snapshot};
 use crate::time::{BucketWidth, DAY_NS, TimeBucket, TimeRange, Timestamp};
 
+/// What the sources that begin in a merged piece may hold together: values, times included. As much as one slice may.
+const PIECE_VALUES: usize = 1 << 21;
+
 /// What a scan has done so far; shared by its threads.
 #[derive(Debug, Default)]
 pub struct ScanCounters {
@@ -25,7 +30,7 @@ pub struct ScanCounters {
     pub segments: AtomicU64,
     /// Segments that do not.
     pub segments_pruned: AtomicU64,
-    /// Blocks (device, bucket, column) that the question touches.
+    /// Blocks (device, bucket, column) that the question touches; one that reaches into several merged pieces counts in each.
     pub blocks: AtomicU64,
     /// Blocks that statistics or rollups answered.
     pub blocks_from_statistics: AtomicU64,
@@ -62,6 +67,9 @@ pub struct Scan<'a> {
     range: TimeRange,
     metrics: Vec<MetricHandle>,
     segments: Vec<(&'a SegmentRef, Arc<Segment>)>,
+    /// By device: a delete of a fleet leaves a tombstone for each, and all slices of all devices ask for theirs.
+    deletes: HashMap<DeviceHandle, Vec<&'a Tombstone>>,
+    piece_values: usize,
     counters: &'a ScanCounters,
 }
 
@@ -110,6 +118,13 @@ enum LayerSource<'a> {
 }
 
 impl LayerSource<'_> {
+    fn rows(&self) -> u64 {
+        match self {
+            Self::Rows(rows) => rows.times.len() as u64,
+            Self::Slice { rows, .. } => *rows,
+        }
+    }
+
     /// Whether all that is stored in it shows.
     fn is_whole(&self) -> bool {
         matches!(self, Self::Slice { excluded, deleted, .. } if excluded.is_empty() && deleted.is_empty())
@@ -143,7 +158,11 @@ impl<'a> Scan<'a> {
             }
         }
         add(&counters.segments, segments.len() as u64);
-        Ok(Self { snapshot, range, metrics, segments, counters })
+        let mut deletes: HashMap<DeviceHandle, Vec<&Tombstone>> = HashMap::new();
+        for tombstone in &snapshot.manifest().tombstones {
+            deletes.entry(tombstone.device).or_default().push(tombstone);
+        }
+        Ok(Self { snapshot, range, metrics, segments, deletes, piece_values: PIECE_VALUES, counters })
     }
 
     /// The range of the scan.
@@ -157,8 +176,11 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// What `visit` returns; [`ErrorKind::Corruption`], [`ErrorKind::Io`], [`ErrorKind::SnapshotExpired`].
     pub fn device(&self, device: DeviceHandle, visit: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
-        for cluster in self.clusters(device)? {
-            visit(self.piece(cluster)?)?;
+        for mut cluster in self.clusters(device)? {
+            let parts = self.parts(&mut cluster)?;
+            for part in parts {
+                visit(self.piece(&cluster, part)?)?;
+            }
         }
         self.snapshot.check()
     }
@@ -168,9 +190,12 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// As [`Scan::device`].
     pub fn device_back(&self, device: DeviceHandle, visit: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<()> {
-        for cluster in self.clusters(device)?.into_iter().rev() {
-            if !visit(self.piece(cluster)?)? {
-                break;
+        'clusters: for mut cluster in self.clusters(device)?.into_iter().rev() {
+            let parts = self.parts(&mut cluster)?;
+            for part in parts.into_iter().rev() {
+                if !visit(self.piece(&cluster, part)?)? {
+                    break 'clusters;
+                }
             }
         }
         self.snapshot.check()
@@ -261,18 +286,34 @@ impl<'a> Scan<'a> {
 
     /// The deletes of a handle that hide something of a source.
     fn deletes(&self, handle: DeviceHandle, sequence: Sequence, times: (i64, i64)) -> Vec<&'a Tombstone> {
-        let hides = |tombstone: &&Tombstone| {
-            tombstone.device == handle && tombstone.sequence > sequence && touches(tombstone.range, times)
-        };
-        self.snapshot.manifest().tombstones.iter().filter(hides).collect()
+        let of_device = self.deletes.get(&handle).map_or(&[][..], Vec::as_slice);
+        let hides = |tombstone: &&Tombstone| tombstone.sequence > sequence && touches(tombstone.range, times);
+        of_device.iter().copied().filter(hides).collect()
     }
 
-    /// What sources that overlap each other, and nothing else, show together.
-    fn piece(&self, mut cluster: Vec<Layer<'_>>) -> Result<Piece> {
-        if let [layer] = cluster.as_slice() {
-            let inside = self
-                .range
-                .covers(Timestamp::from_nanoseconds(layer.times.0), Timestamp::from_nanoseconds(layer.times.1));
+    /// Puts the sources of a cluster into the order in which they are laid over each other, and cuts the range of the scan into parts to
+    /// show them in.
+    fn parts(&self, cluster: &mut [Layer<'_>]) -> Result<Vec<TimeRange>> {
+        cluster.sort_by_key(|layer| (Reverse(layer.rank), layer.sequence));
+        let most = cluster.iter().fold(0, |rows: u64, layer| rows.saturating_add(layer.source.rows()));
+        if cluster.len() == 1 || most.saturating_mul(self.metrics.len() as u64 + 1) <= self.piece_values as u64 {
+            return Ok(vec![self.range]);
+        }
+        let values = |layer: &Layer<'_>| {
+            let columns = match &layer.source {
+                LayerSource::Rows(rows) => rows.columns.len(),
+                LayerSource::Slice { segment, place, .. } => self.slice_metrics(segment, *place)?.len(),
+            };
+            Ok((layer.times.0, layer.source.rows() as usize * (columns + 1)))
+        };
+        Ok(self.range.cut_at_starts(cluster.iter().map(values).collect::<Result<_>>()?, self.piece_values))
+    }
+
+    /// What a cluster shows in a part of the range.
+    fn piece(&self, cluster: &[Layer<'_>], part: TimeRange) -> Result<Piece> {
+        if let [layer] = cluster {
+            let inside =
+                part.covers(Timestamp::from_nanoseconds(layer.times.0), Timestamp::from_nanoseconds(layer.times.1));
             let whole = layer.source.is_whole();
             if let LayerSource::Slice { segment, place, rows, bucket_start, .. } = &layer.source
                 && inside
@@ -282,25 +323,27 @@ impl<'a> Scan<'a> {
                 return Ok(Piece::Block(Block { segment, place, times: layer.times, rows, bucket_start }));
             }
         }
-        cluster.sort_by_key(|layer| (Reverse(layer.rank), layer.sequence));
+        let reaching = cluster.iter().filter(|layer| touches(part, layer.times));
         let mut rows: Vec<DeviceRows> =
-            cluster.into_iter().map(|layer| self.rows_of(layer.source)).collect::<Result<_>>()?;
+            reaching.map(|layer| self.rows_of(&layer.source, part)).collect::<Result<_>>()?;
         let merged = if rows.len() == 1 { rows.swap_remove(0) } else { merge_rows(&rows.iter().collect::<Vec<_>>())? };
         Ok(Piece::Rows(merged.without_empty_rows()))
     }
 
-    fn rows_of(&self, source: LayerSource<'_>) -> Result<DeviceRows> {
+    fn rows_of(&self, source: &LayerSource<'_>, part: TimeRange) -> Result<DeviceRows> {
         match source {
-            LayerSource::Rows(rows) => Ok(rows),
+            LayerSource::Rows(rows) => Ok(rows.part(rows.places_in(part))),
             LayerSource::Slice { segment, place, excluded, deleted, .. } => {
-                let mut rows = self.read(&segment, place, None)?;
+                let whole = self.read(segment, *place, None)?;
+                let mut rows = whole.part(whole.places_in(part));
+                drop(whole);
                 for range in excluded {
-                    rows = rows.without(None, range);
+                    rows = rows.without(None, *range);
                 }
                 for tombstone in deleted {
                     rows = rows.without(tombstone.metric, tombstone.range);
                 }
-                Ok(rows.part(rows.places_in(self.range)))
+                Ok(rows)
             }
         }
     }
@@ -337,7 +380,11 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn metrics(&self, block: &Block) -> Result<Vec<MetricHandle>> {
-        let mut metrics = block.segment.slice_metrics(block.place)?;
+        self.slice_metrics(&block.segment, block.place)
+    }
+
+    fn slice_metrics(&self, segment: &Segment, place: u32) -> Result<Vec<MetricHandle>> {
+        let mut metrics = segment.slice_metrics(place)?;
         metrics.retain(|metric| self.metrics.binary_search(metric).is_ok());
         Ok(metrics)
     }
@@ -376,3 +423,6 @@ impl<'a> Scan<'a> {
 fn bucket_start(width: BucketWidth, number: i32) -> i64 {
     TimeBucket { width, number }.range().from.nanoseconds()
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,16 +201,5 @@ fn parts(sources: &[Source], device: DeviceHandle, range: TimeRange) -> Result<V
     for source in sources {
         slices.extend(source.slices(device, range)?);
     }
-    slices.sort_unstable();
-    let (mut parts, mut from, mut values) = (Vec::new(), range.from, 0);
-    for (first, more) in slices {
-        let first = Timestamp::from_nanoseconds(first);
-        if values > 0 && values + more > SLICE_VALUES && first > from {
-            parts.push(TimeRange::new(from, first));
-            (from, values) = (first, 0);
-        }
-        values += more;
-    }
-    parts.push(TimeRange::new(from, range.to));
-    Ok(parts)
+    Ok(range.cut_at_starts(slices, SLICE_VALUES))
 }

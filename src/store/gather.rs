@@ -125,13 +125,13 @@ pub(super) fn gather_rows(
     tombstones: &[Tombstone],
 ) -> Result<DeviceRows> {
     let mut layers: Vec<(Reverse<usize>, Sequence, DeviceRows)> = Vec::new();
-    for source in sources {
-        let (_, last) = source.sequences();
-        for (rank, handle) in handles.iter().enumerate() {
+    for (rank, handle) in handles.iter().enumerate() {
+        // A delete of a fleet leaves a tombstone for each device: those of the others are passed once, not once for each slice.
+        let deletes: Vec<&Tombstone> = tombstones.iter().filter(|tombstone| tombstone.device == *handle).collect();
+        for source in sources {
+            let (_, last) = source.sequences();
             for mut rows in source.rows(*handle, range, metrics)? {
-                for tombstone in
-                    tombstones.iter().filter(|tombstone| tombstone.device == *handle && tombstone.sequence > last)
-                {
+                for tombstone in deletes.iter().filter(|tombstone| tombstone.sequence > last) {
                     rows = rows.without(tombstone.metric, tombstone.range);
                 }
                 layers.push((Reverse(rank), last, rows));

@@ -155,6 +155,24 @@ impl TimeRange {
         !self.is_empty() && self.from <= last && (first < self.to || self.to == Timestamp::MAX)
     }
 
+    /// Cuts it where things that reach into it begin, each given by its first instant and how much it holds, so that what begins in
+    /// a part holds at most `most` together, or is one thing. Parts follow each other and are the range together.
+    #[must_use]
+    pub fn cut_at_starts(self, mut things: Vec<(i64, usize)>, most: usize) -> Vec<Self> {
+        things.sort_unstable();
+        let (mut parts, mut from, mut held) = (Vec::new(), self.from, 0);
+        for (first, more) in things {
+            let first = Timestamp::from_nanoseconds(first);
+            if held > 0 && held + more > most && first > from {
+                parts.push(Self::new(from, first));
+                (from, held) = (first, 0);
+            }
+            held += more;
+        }
+        parts.push(Self::new(from, self.to));
+        parts
+    }
+
     /// The instants in both.
     #[must_use]
     pub fn intersect(self, other: Self) -> Self {
