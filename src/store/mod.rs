@@ -15,6 +15,7 @@ mod gather;
 mod info;
 mod keys;
 mod layout;
+mod log_merge;
 mod merge_plan;
 mod open;
 mod options;
@@ -246,6 +247,8 @@ mod tests;
 mod tests_faults;
 #[cfg(test)]
 mod tests_info;
+#[cfg(test)]
+mod tests_logs;
 #[cfg(test)]
 mod tests_order;
 #[cfg(test)]
