@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a segment under its final name is whole and durable; what is read is what was written, or an error that
 //! names file and range, never fewer rows; opening reads header, trailer and footer only; pages of the directory, of
-//! statistics and of rollups are loaded on demand, and a budget bounds those held; a writer holds a few MiB whatever the segment's size.
+//! statistics and of rollups are loaded on demand, and a budget bounds those held; a writer holds a few MiB whatever the
+//! segment's size, says how much, and lets go of it when asked.
 
 mod cache;
 mod describe;
@@ -14,6 +15,7 @@ mod writer;
 use std::path::PathBuf;
 
 use crate::model::{DeviceHandle, SegmentId};
+use crate::time::TimeBucket;
 
 pub use crate::format::{BlockStatistics, RollupCell};
 pub use cache::PageCache;
@@ -55,6 +57,15 @@ pub struct SliceInfo {
     pub rows: u32,
     /// First and last instant, in nanoseconds since the epoch.
     pub times: (i64, i64),
+}
+
+/// A slice with log records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSlice {
+    /// The bucket that the records lie in.
+    pub bucket: TimeBucket,
+    /// Place in the segment, for the read calls.
+    pub place: u32,
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Gathers the directory, statistics and rollups of a segment into pages while it is written.
+//!
+//! Guarantees: what waits for its page is counted in bytes, and may be closed at any time: to a reader a page of any size is as
+//! good as a full one.
 
 use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::format::{
-    BlockStatistics, DirectoryEntry, FooterMetric, PageReference, RollupCell, encode_directory, encode_rollups,
-    encode_statistics,
+    BlockStatistics, DirectoryColumn, DirectoryEntry, FooterMetric, PageReference, RollupCell, encode_directory,
+    encode_rollups, encode_statistics,
 };
 use crate::model::{DeviceHandle, MetricHandle, MetricType};
 
@@ -15,8 +18,8 @@ const DIRECTORY_COLUMNS: usize = 4_096;
 const STATISTICS_BLOCKS: usize = 512;
 /// Hours in one page of rollups.
 const ROLLUP_HOURS: usize = 8_192;
-/// Hours and blocks that all metrics may hold together before their pages are closed early.
-const HELD_MAX: usize = 1 << 18;
+/// Bytes that may wait for their pages before these are closed early, whatever else is written beside.
+const HELD_BYTES_MAX: usize = 20 << 20;
 
 /// What a page speaks of.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +71,7 @@ pub(super) struct PageBuilder {
     directory_columns: usize,
     directory_references: Vec<PageReference>,
     metrics: BTreeMap<MetricHandle, MetricPages>,
-    held: usize,
+    held_bytes: usize,
 }
 
 impl PageBuilder {
@@ -108,10 +111,11 @@ impl PageBuilder {
         footer.bytes += u64::from(bytes);
         pages.statistics.push((slice, *statistics));
         pages.statistics_span.add(slice, device);
-        self.held += 1;
-        if let Some(cells) = rollup {
+        self.held_bytes += statistics_bytes(1);
+        if let Some(mut cells) = rollup {
+            cells.shrink_to_fit();
             pages.hours += cells.len();
-            self.held += cells.len();
+            self.held_bytes += rollup_bytes(1, cells.len());
             pages.rollups.push((slice, cells));
             pages.rollups_span.add(slice, device);
         }
@@ -120,13 +124,19 @@ impl PageBuilder {
     /// Adds a finished slice.
     pub(super) fn add_slice(&mut self, slice: u32, entry: DirectoryEntry) {
         self.directory_columns += entry.columns.len() + 1;
+        self.held_bytes += directory_bytes(1, entry.columns.len() + 1);
         self.directory_span.add(slice, entry.device);
         self.directory.push(entry);
     }
 
+    /// Bytes of what waits for its page.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Takes out the pages that are full.
     pub(super) fn full_pages(&mut self) -> Result<Vec<Page>> {
-        let all = self.held > HELD_MAX;
+        let all = self.held_bytes > HELD_BYTES_MAX;
         self.take_pages(all)
     }
 
@@ -144,13 +154,13 @@ impl PageBuilder {
         }
         for (metric, pages) in &mut self.metrics {
             if all || pages.statistics.len() >= STATISTICS_BLOCKS {
-                self.held = self.held.saturating_sub(pages.statistics.len());
+                self.held_bytes -= statistics_bytes(pages.statistics.len());
                 let content = encode_statistics(&std::mem::take(&mut pages.statistics))?;
                 let reference = std::mem::take(&mut pages.statistics_span).reference();
                 taken.extend(reference.map(|reference| Page { kind: Kind::Statistics(*metric), reference, content }));
             }
             if all || pages.hours >= ROLLUP_HOURS {
-                self.held = self.held.saturating_sub(std::mem::take(&mut pages.hours));
+                self.held_bytes -= rollup_bytes(pages.rollups.len(), std::mem::take(&mut pages.hours));
                 let content = encode_rollups(&std::mem::take(&mut pages.rollups))?;
                 let reference = std::mem::take(&mut pages.rollups_span).reference();
                 taken.extend(reference.map(|reference| Page { kind: Kind::Rollups(*metric), reference, content }));
@@ -160,7 +170,7 @@ impl PageBuilder {
     }
 
     fn take_directory(&mut self) -> Result<Option<Page>> {
-        self.directory_columns = 0;
+        self.held_bytes -= directory_bytes(self.directory.len(), std::mem::take(&mut self.directory_columns));
         let content = encode_directory(&std::mem::take(&mut self.directory))?;
         let reference = std::mem::take(&mut self.directory_span).reference();
         Ok(reference.map(|reference| Page { kind: Kind::Directory, reference, content }))
@@ -188,4 +198,16 @@ impl PageBuilder {
     pub(super) fn into_references(self) -> (Vec<PageReference>, Vec<FooterMetric>) {
         (self.directory_references, self.metrics.into_values().map(|pages| pages.footer).collect())
     }
+}
+
+fn statistics_bytes(blocks: usize) -> usize {
+    blocks * size_of::<(u32, BlockStatistics)>()
+}
+
+fn rollup_bytes(slices: usize, hours: usize) -> usize {
+    slices * size_of::<(u32, Vec<RollupCell>)>() + hours * size_of::<RollupCell>()
+}
+
+fn directory_bytes(slices: usize, columns: usize) -> usize {
+    slices * size_of::<DirectoryEntry>() + columns * size_of::<DirectoryColumn>()
 }

@@ -14,9 +14,10 @@ use crate::format::{
 };
 use crate::io::{FileSystem, ReadFile};
 use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, SegmentId, Sequence, StoredLog};
+use crate::time::TimeBucket;
 
 use super::cache::{CachedPage, PageCache};
-use super::{SliceInfo, file_name};
+use super::{LogSlice, SliceInfo, file_name};
 
 /// Bytes of pages that a segment keeps which is opened for itself, without a store.
 pub(super) const OWN_PAGES_BYTES: usize = 8 << 20;
@@ -205,18 +206,39 @@ impl Segment {
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn read_logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
         let mut logs = Vec::new();
-        self.visit_device(device, |_, entry| {
-            if entry.logs == 0 {
-                return Ok(());
+        for slice in self.log_slices(device)? {
+            logs.extend(self.read_slice_logs(slice.place)?);
+        }
+        Ok(logs)
+    }
+
+    /// The slices of a device with log records, in the order of these.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn log_slices(&self, device: DeviceHandle) -> Result<Vec<LogSlice>> {
+        let mut slices = Vec::new();
+        self.visit_device(device, |place, entry| {
+            if entry.logs > 0 {
+                slices.push(LogSlice { bucket: TimeBucket { width: self.header.width, number: entry.bucket }, place });
             }
-            let offset = entry.end() - u64::from(entry.log_bytes);
-            let records = self.read_part(offset, entry.log_bytes, decode_logs)?;
-            if records.len() != entry.logs as usize || records.iter().any(|log| log.device != device) {
-                return Err(self.damage(offset, entry.log_bytes, "the log records are not those of the directory"));
-            }
-            logs.extend(records);
             Ok(())
         })?;
+        Ok(slices)
+    }
+
+    /// The log records of one slice, by (time, order).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn read_slice_logs(&self, slice: u32) -> Result<Vec<StoredLog>> {
+        let (page, place) = self.entry(slice)?;
+        let entry = &page[place];
+        let offset = entry.end() - u64::from(entry.log_bytes);
+        let logs = self.read_part(offset, entry.log_bytes, decode_logs)?;
+        if logs.len() != entry.logs as usize || logs.iter().any(|log| log.device != entry.device) {
+            return Err(self.damage(offset, entry.log_bytes, "the log records are not those of the directory"));
+        }
         Ok(logs)
     }
 

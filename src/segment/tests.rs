@@ -166,6 +166,36 @@ fn many_slices_fill_many_pages() {
 }
 
 #[test]
+fn pages_written_early_leave_every_slice_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = i64::from(DAY) * DAY_NS;
+    let mut writer = writer(folder.path());
+    for device in 1..=3 {
+        let mine = rows(start, &[5, 5], &[(0, u64::from(device), false), (1, 5, false)]);
+        writer.write_slice(DeviceHandle(device), DAY, &mine).unwrap();
+        assert!(writer.held_bytes() > 0);
+        writer.write_pages().unwrap();
+        // Only pages lie behind the slice: these records can not join it.
+        writer.write_logs(DeviceHandle(device), DAY, &[log(device, start + 1, 0)]).unwrap();
+        writer.write_pages().unwrap();
+        writer.write_pages().unwrap();
+        assert_eq!(writer.held_bytes(), 0);
+    }
+    let segment = Segment::open(&RealFileSystem, folder.path(), &writer.finish().unwrap(), &pages()).unwrap();
+    for device in 1..=3 {
+        let slices = segment.slices(DeviceHandle(device)).unwrap();
+        assert_eq!((slices.len(), slices[0].rows), (1, 2));
+        for metric in [MetricHandle(0), MetricHandle(2)] {
+            let known = segment.slice_metrics(slices[0].place).unwrap().contains(&metric);
+            let count = segment.statistics(slices[0].place, metric).unwrap().map(|statistics| statistics.count);
+            assert_eq!(count, known.then_some(2), "device {device}, metric {metric:?}");
+        }
+        assert_eq!(segment.read_logs(DeviceHandle(device)).unwrap(), [log(device, start + 1, 0)]);
+    }
+    assert!(segment.verify().is_empty());
+}
+
+#[test]
 fn log_records_lie_beside_rows_or_alone() {
     let folder = tempfile::tempdir().unwrap();
     let start = i64::from(DAY) * DAY_NS;

@@ -17,6 +17,9 @@ use super::pages::PageBuilder;
 use super::statistics::describe;
 use super::{file_name, temporary_name};
 
+/// Bytes of the buffer that a writer keeps from one part to the next: many writers may be open side by side.
+const BUFFER_BYTES: usize = 16 << 10;
+
 /// Writes one segment: slices come by rising device, then bucket, then time.
 #[derive(Debug)]
 pub struct SegmentWriter {
@@ -115,10 +118,11 @@ impl SegmentWriter {
         let (Some(first), Some(last), true) = (logs.first(), logs.last(), sorted) else {
             return Err(Error::new(ErrorKind::InvalidInput, "log records of a slice are empty or not sorted"));
         };
-        let of_last = self
-            .pending
-            .as_ref()
-            .is_some_and(|entry| entry.device == device && entry.bucket == bucket && entry.logs == 0);
+        // Pages may have been written since: log records join a slice only where they follow its last column.
+        let end = self.file.position();
+        let of_last = self.pending.as_ref().is_some_and(|entry| {
+            entry.device == device && entry.bucket == bucket && entry.logs == 0 && entry.end() == end
+        });
         if !of_last {
             self.start(device, bucket, None)?;
             let offset = self.file.position();
@@ -149,6 +153,23 @@ impl SegmentWriter {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.file.position()
+    }
+
+    /// Bytes of directory, statistics and rollups that wait for their pages.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.pages.held_bytes()
+    }
+
+    /// Writes what waits for its page now, in pages that are not full.
+    ///
+    /// # Errors
+    /// Errors of the file.
+    pub fn write_pages(&mut self) -> Result<()> {
+        for page in self.pages.remaining_pages()? {
+            self.write_page(page)?;
+        }
+        Ok(())
     }
 
     /// Whether nothing was written.
@@ -219,6 +240,8 @@ impl SegmentWriter {
         let length = u32::try_from(self.buffer.len())
             .map_err(|_| Error::new(ErrorKind::LimitExceeded, format!("a block of {} bytes", self.buffer.len())))?;
         self.file.append(&self.buffer)?;
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES);
         Ok(length)
     }
 
@@ -231,9 +254,7 @@ impl SegmentWriter {
             return Err(Error::new(ErrorKind::InvalidInput, "a segment without slices"));
         }
         self.close_slice()?;
-        for page in self.pages.remaining_pages()? {
-            self.write_page(page)?;
-        }
+        self.write_pages()?;
         let (directory, metrics) = std::mem::take(&mut self.pages).into_references();
         (self.footer.directory, self.footer.metrics) = (directory, metrics);
         let content = self.footer.encode()?;

@@ -11,11 +11,12 @@ use crate::catalog::Manifest;
 use crate::error::Result;
 use crate::format::Tombstone;
 use crate::kv::{Family, KvBatch};
-use crate::model::{DeviceHandle, SegmentId, Sequence};
-use crate::time::{BucketWidth, TimeRange, Timestamp};
+use crate::model::{DeviceHandle, DeviceRows, SegmentId, Sequence};
+use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::core::{Core, State, lock};
-use super::gather::{Source, all_devices, gather_logs, gather_rows};
+use super::gather::{Source, all_devices, gather_rows};
+use super::log_merge::LogMerge;
 use super::merge_plan::{Job, Plan, Target, buckets_of, holds, without_range};
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
@@ -125,18 +126,13 @@ impl Core {
         let sources: Vec<Source> = job.inputs.iter().map(|input| Source::Segment(Arc::clone(input))).collect();
         let range = job.target.range();
         for device in all_devices(&sources)? {
-            let mut logs = gather_logs(&sources, &[device])?;
-            logs.retain(|log| range.contains(Timestamp::from_nanoseconds(log.time)));
-            let mut logs = logs.as_slice();
+            let mut logs = LogMerge::new(&job.inputs, device, range)?;
             let parts = parts(&sources, device, range)?;
             for (place, part) in parts.iter().enumerate() {
                 progress.map_or(Ok(()), Progress::check)?;
                 let rows = gather_rows(&sources, &[device], *part, None, &job.tombstones)?;
                 let last = place + 1 == parts.len();
-                let before_end = |time: i64| last || Timestamp::from_nanoseconds(time) < part.to;
-                let (now, later) = logs.split_at(logs.partition_point(|log| before_end(log.time)));
-                set.write(device, &rows, now, ids)?;
-                logs = later;
+                write_part(set, device, rows, &mut logs, (!last).then_some(part.to), ids)?;
                 pace.keep(self, set.bytes());
             }
         }
@@ -183,6 +179,27 @@ impl Pace {
             }
             state = core.wait_for_change(state, Some(left));
         }
+    }
+}
+
+/// Writes rows of a device with the log records before an instant, as many at a time as a slice holds. A bucket's rows go in before
+/// the first of its records, so that buckets come rising.
+fn write_part(
+    set: &mut SegmentSet,
+    device: DeviceHandle,
+    mut rows: DeviceRows,
+    logs: &mut LogMerge,
+    before: Option<Timestamp>,
+    ids: &mut Reserved,
+) -> Result<()> {
+    loop {
+        let (now, all) = logs.part(before)?;
+        let (Some(last), false) = (now.last(), all) else { return set.write(device, &rows, &now, ids) };
+        let bucket = TimeBucket::containing(set.width(), Timestamp::from_nanoseconds(last.time));
+        let places = rows.places_in(TimeRange::new(TimeRange::ALL.from, bucket.range().to));
+        let (end, length) = (places.end, rows.len());
+        set.write(device, &rows.part(0..end), &now, ids)?;
+        rows = rows.part(end..length);
     }
 }
 

@@ -16,6 +16,7 @@ mod gather;
 mod info;
 mod keys;
 mod layout;
+mod log_merge;
 mod merge_plan;
 mod open;
 mod options;
@@ -251,6 +252,8 @@ mod tests_event_load;
 mod tests_faults;
 #[cfg(test)]
 mod tests_info;
+#[cfg(test)]
+mod tests_logs;
 #[cfg(test)]
 mod tests_order;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: at most [`SegmentSet::FILES_MAX`] files, whatever the times are (wrong clocks reach from 1677 to 2262); each file's
 //! id was set aside by a durable intent before the file is created; no slice holds more than [`SLICE_VALUES`] values, so that
-//! whoever reads one knows what it takes.
+//! whoever reads one knows what it takes; what all its writers hold for pages of their own stays within one budget.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,9 +23,12 @@ use super::layout::put_next_segment;
 /// The most values of a slice, times included: 16 MiB of floats.
 pub(super) const SLICE_VALUES: usize = 1 << 21;
 /// The most log records of a slice.
-const SLICE_LOGS: usize = 1 << 16;
+pub(super) const SLICE_LOGS: usize = 1 << 16;
 /// The most bytes of log records of a slice, but for one record.
-const SLICE_LOG_BYTES: usize = 16 << 20;
+pub(super) const SLICE_LOG_BYTES: usize = 16 << 20;
+
+/// The part of the store's memory that writers hold for their pages: one in so many bytes.
+const HELD_SHARE: usize = 8;
 
 /// Ids set aside in the store's counter, with the intent that says so.
 #[derive(Debug)]
@@ -131,6 +134,8 @@ pub(super) struct SegmentSet {
     sparse: Option<SegmentWriter>,
     /// Buckets that may have a file of their own; all, up to the limit, where `None`.
     own: Option<Vec<i32>>,
+    /// Bytes that the writers may hold together for their pages.
+    held_bytes_max: usize,
 }
 
 impl SegmentSet {
@@ -140,7 +145,8 @@ impl SegmentSet {
     /// An empty set. `sequences` of zero: the range is fixed later, by the manifest.
     pub(super) fn new(core: &Core, width: BucketWidth, sequences: (Sequence, Sequence), own: Option<Vec<i32>>) -> Self {
         let (fs, folder) = (Arc::clone(&core.fs), core.segments_folder());
-        Self { fs, folder, width, sequences, writers: BTreeMap::new(), sparse: None, own }
+        let held_bytes_max = core.options.memory_bytes / HELD_SHARE;
+        Self { fs, folder, width, sequences, writers: BTreeMap::new(), sparse: None, own, held_bytes_max }
     }
 
     fn writer(&mut self, bucket: i32, ids: &mut Reserved) -> Result<&mut SegmentWriter> {
@@ -197,7 +203,27 @@ impl SegmentSet {
                 now = more;
             }
             logs = later;
+            self.keep_within_budget()?;
         }
+    }
+
+    /// Has the writers that hold most write their pages early.
+    fn keep_within_budget(&mut self) -> Result<()> {
+        let writers = || self.writers.values().chain(&self.sparse);
+        let mut held: usize = writers().map(SegmentWriter::held_bytes).sum();
+        while held > self.held_bytes_max {
+            let writers = self.writers.values_mut().chain(&mut self.sparse);
+            let Some(fullest) = writers.max_by_key(|writer| writer.held_bytes()) else { break };
+            let before = fullest.held_bytes();
+            fullest.write_pages()?;
+            held -= before;
+        }
+        Ok(())
+    }
+
+    /// The width of its buckets.
+    pub(super) fn width(&self) -> BucketWidth {
+        self.width
     }
 
     /// Bytes written so far.
@@ -215,12 +241,17 @@ impl SegmentSet {
     }
 }
 
+/// Bytes of the text of a log record.
+pub(super) fn log_bytes(log: &StoredLog) -> usize {
+    let fields: usize = log.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+    log.message.len() + log.source.len() + fields
+}
+
 /// How many of some log records go into one slice.
 fn logs_of_a_slice(logs: &[StoredLog]) -> usize {
     let mut bytes = 0;
     let fits = |log: &&StoredLog| {
-        let fields: usize = log.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-        bytes += log.message.len() + log.source.len() + fields;
+        bytes += log_bytes(log);
         bytes <= SLICE_LOG_BYTES
     };
     logs.iter().take(SLICE_LOGS).take_while(fits).count().max(1)

@@ -162,3 +162,40 @@ fn packed_files_json_lines_events_and_devices_stay_within_their_memory() {
     let devices = place.file("devices.csv", devices);
     assert_eq!(counts(&within(&["import", "devices", store, &devices, "--device", "device"]))["stored"], 10_000);
 }
+
+/// Each device reports each hour of so many months, with so many metrics: every month has a segment that is open until the last device.
+fn import_of_open_months(months: u64, metrics: u64) {
+    const HOURS_PER_MONTH: u64 = 730;
+    const FEW_DEVICES: u64 = 12;
+    let mut text = String::from("device,time");
+    (0..metrics).for_each(|metric| write!(text, ",m{metric}").unwrap());
+    text.push('\n');
+    for device in 0..FEW_DEVICES {
+        for hour in 0..months * HOURS_PER_MONTH {
+            write!(text, "device-{device:03},{}s", 1_577_836_800 + hour * 3_600).unwrap();
+            (0..metrics).for_each(|metric| write!(text, ",{}", (device + hour + metric) % 10).unwrap());
+            text.push('\n');
+        }
+    }
+    let place = Place::new();
+    let file = place.file("hourly.csv", text);
+    let stored = FEW_DEVICES * months * HOURS_PER_MONTH;
+    import(&place, &file, stored);
+    let count = rows(&within(&["query", &place.store, "--metric", "m0", "--aggregate", "count,mean", "--every", "1h"]));
+    assert_eq!(count.len() as u64, months * HOURS_PER_MONTH);
+    for (hour, row) in count.iter().enumerate() {
+        let sum: u64 = (0..FEW_DEVICES).map(|device| (device + hour as u64) % 10).sum();
+        let mean: f64 = row["m0_mean"].parse().unwrap();
+        assert!(row["m0_count"] == "12" && (mean - sum as f64 / 12.0).abs() < 1e-9, "hour {hour}: {row:?}");
+    }
+}
+
+#[test]
+fn five_years_of_hours_stay_within_the_memory_of_an_import() {
+    import_of_open_months(60, 8);
+}
+
+#[test]
+fn a_year_of_many_metrics_stays_within_the_memory_of_an_import() {
+    import_of_open_months(12, 32);
+}
