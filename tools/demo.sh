@@ -19,12 +19,13 @@ say "A fleet: $devices devices, $days days, a row a minute, 8 metrics, with its 
 time make_fleet fleet --devices "$devices" --days "$days" --seed 2025
 rm -rf year.fleet machines.fleet
 
+labels=$(printf -- '--label %s ' component cause stage from to status code action metric)
 say "Into a store: samples, devices, the history of their firmware, events"
 run init year.fleet
 time run import samples year.fleet "$fleet/samples.parquet" --device device --time time
 run import devices year.fleet "$fleet/devices.csv" --device device
 run import devices year.fleet "$fleet/attributes.csv" --device device --from-column time --attribute value=firmware
-run import events year.fleet "$fleet/events.csv" --device device --time time --kind-column kind --label component --label cause
+run import events year.fleet "$fleet/events.csv" --device device --time time --kind-column kind $labels
 
 say "What it holds (a few devices have wrong clocks: hence 1970)"
 run info year.fleet

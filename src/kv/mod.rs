@@ -121,25 +121,26 @@ impl Kv {
     }
 
     /// Opens beside a writer, or where there is none, for reading the state as of now: all of it, or an error. A writer that takes
-    /// files away meanwhile is an error, too: then open again. RocksDB wants a folder of its own for its notes: it is made in
+    /// files away meanwhile is an error, too: then open again. RocksDB wants a folder of its own for that: it is made in
     /// `scratch_folder` (`None`: the system's temporary one), and goes with the instance.
     ///
     /// # Errors
     /// As [`Kv::open`], but never [`ErrorKind::StoreHeld`].
     pub fn open_read_only(path: &Path, options: &KvOptions, scratch_folder: Option<&Path>) -> Result<Self> {
         check_present(path)?;
-        let scratch = scratch(scratch_folder)?;
+        // A secondary instance follows a writer through its changes, but where a file is damaged or gone it goes back to an older
+        // state without a word. A read-only instance does not follow, but refuses: it looks first.
+        let folder = scratch(scratch_folder)?;
         let mut settings = settings(options);
-        // It keeps all files open from the start: the writer may remove them later, and a damaged one shows now.
         settings.set_max_open_files(-1);
-        settings.set_db_log_dir(scratch.path());
-        let database = DB::open_cf_descriptors_read_only(&settings, path, descriptors(options), false)
+        settings.set_db_log_dir(folder.path());
+        DB::open_cf_descriptors_read_only(&settings, path, descriptors(options), false)
             .map_err(|error| half_made(translate(&error, path), path))?;
-        Ok(Self::reader(database, path, scratch))
+        drop(folder);
+        Self::open_past_damage(path, options, scratch_folder)
     }
 
-    /// Opens what can be read of a damaged database, for a dump: where a file is damaged or gone, RocksDB goes back to an older state
-    /// without a word ("secondary instance").
+    /// Opens what can be read of a damaged database, for a dump: what a damaged file held is missing.
     ///
     /// # Errors
     /// As [`Kv::open_read_only`].
@@ -147,6 +148,7 @@ impl Kv {
         check_present(path)?;
         let scratch = scratch(scratch_folder)?;
         let mut settings = settings(options);
+        // It keeps its files open: the writer may remove them meanwhile.
         settings.set_max_open_files(-1);
         let database = DB::open_cf_descriptors_as_secondary(&settings, path, scratch.path(), descriptors(options))
             .map_err(|error| half_made(translate(&error, path), path))?;

@@ -107,10 +107,7 @@ impl Core {
             }
         }
         Self::register(&entries, &ids.intent, &mut batch)?;
-        if let Err(error) = self.kv.write(batch, true) {
-            self.poison();
-            return Err(error);
-        }
+        self.write_synced(batch)?;
         lock(&self.state).change_segments(&gone, come);
         Ok(())
     }
@@ -160,7 +157,7 @@ impl Core {
         }
         Arc::make_mut(&mut state.manifest).tombstones.retain(|tombstone| partly(tombstone.sequence));
         drop(state);
-        self.kv.write(batch, true)
+        self.write_synced(batch)
     }
 }
 

@@ -30,7 +30,7 @@ use super::segment_ref::SegmentRef;
 /// How often a reader begins again when the writer changed segments while it opened.
 const READER_TRIES: usize = 200;
 /// How often it does so when the log that it read has a hole.
-const READER_LOG_TRIES: usize = 10;
+const READER_LOG_TRIES: usize = 20;
 
 /// Opens for writing. Nothing in the folder is changed before all of it was judged.
 pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
@@ -65,7 +65,7 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
     let fs = Arc::clone(&options.file_system);
     let pages = Arc::new(PageCache::new(options.pages_bytes()));
     if !layout.exists(fs.as_ref())? {
-        return Err(not_a_store(path));
+        return Err(absent(&layout, fs.as_ref())?);
     }
     let mut tries = 0;
     loop {
@@ -74,9 +74,19 @@ pub(super) fn open_reader(path: &Path, options: Options) -> Result<Core> {
             // The writer took segments away, or a part of the log, while the moment was read: the next try sees it whole.
             Err(error) if error.kind() == ErrorKind::NotFound && tries < READER_TRIES => {}
             Err(error) if error.kind() == ErrorKind::DataLoss && tries < READER_LOG_TRIES => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(still_missing(error, &layout)),
             Ok((state, kv)) => return build(layout, options, kv, (fs, pages), state, None),
         }
+    }
+}
+
+/// What is not there after so many tries is not on its way out: a segment that the manifest names is missing.
+fn still_missing(error: Error, layout: &Layout) -> Error {
+    match error.path().filter(|path| error.kind() == ErrorKind::NotFound && path.starts_with(layout.segments())) {
+        None => error,
+        Some(path) => Error::new(ErrorKind::Corruption, "a segment that the manifest names is missing")
+            .at_path(path)
+            .advise("restore the file from a backup"),
     }
 }
 
@@ -134,6 +144,16 @@ fn named(error: Error, path: &Path) -> Error {
     if error.kind() == ErrorKind::NotFound { not_a_store(path) } else { error }
 }
 
+/// Why there is no database: there is no store, or its root file is gone. The watermark is made after it.
+fn absent(layout: &Layout, fs: &dyn FileSystem) -> Result<Error> {
+    if !fs.exists(&layout.watermark())? {
+        return Ok(not_a_store(&layout.root));
+    }
+    Ok(Error::new(ErrorKind::Corruption, "the file that names the present state of the database is missing")
+        .at_path(layout.database().join("CURRENT"))
+        .advise("restore the store from a backup"))
+}
+
 fn not_a_store(path: &Path) -> Error {
     Error::new(ErrorKind::NotFound, "there is no store here")
         .at_path(path)
@@ -152,8 +172,8 @@ fn prepare_folder(layout: &Layout, fs: &dyn FileSystem, create: bool) -> Result<
         fs.create_folder(&layout.segments())?;
         return Ok(false);
     }
-    if !create {
-        return Err(not_a_store(&layout.root));
+    if !create || fs.exists(&layout.watermark())? {
+        return Err(absent(layout, fs)?);
     }
     if fs.exists(&layout.root)? && !is_ours_to_make(layout, fs).unwrap_or(false) {
         return Err(Error::new(ErrorKind::AlreadyExists, "the folder is not empty, and holds no store")

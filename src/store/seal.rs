@@ -92,10 +92,7 @@ impl Core {
         {
             // A commit that is being logged must not be overtaken by the mark that lets the log before it go.
             let _log = lock(&self.log);
-            if let Err(error) = self.kv.write(batch, true) {
-                self.poison();
-                return Err(error);
-            }
+            self.write_synced(batch)?;
         }
         let segments = entries.iter().map(|entry| self.segment_ref(entry.clone())).collect();
         let mut state = lock(&self.state);

@@ -53,10 +53,7 @@ impl Core {
         };
         let intent = Intent { first: SegmentId(first), count, purpose: purpose.to_owned() };
         batch.put(Family::Manifest, intent.key(), encode_record(&intent)?);
-        if let Err(error) = self.kv.write(batch, true) {
-            self.poison();
-            return Err(error);
-        }
+        self.write_synced(batch)?;
         Ok(Reserved { intent, next: first })
     }
 
@@ -106,7 +103,12 @@ impl Core {
     fn forget(&self, intent: &Intent) -> Result<()> {
         let mut batch = KvBatch::default();
         batch.delete(Family::Manifest, intent.key());
-        self.kv.write(batch, true)
+        self.write_synced(batch)
+    }
+
+    /// Writes changes durably; where that fails, what the disk holds is unknown, and nothing is written any more.
+    pub(super) fn write_synced(&self, batch: KvBatch) -> Result<()> {
+        self.kv.write(batch, true).inspect_err(|_| self.poison())
     }
 }
 

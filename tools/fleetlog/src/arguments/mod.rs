@@ -11,7 +11,7 @@ use fleetlog::{EventKind, Timestamp, Window};
 
 pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
 pub(crate) use value::{Expressions, Names};
-use value::{condition, duration, expression, expressions, library, names, pair, size, time};
+use value::{condition, duration, expression, expressions, library, names, pair, size, threads, time};
 
 /// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
 ///
@@ -50,6 +50,7 @@ pub(crate) struct Common {
         value_name = "N",
         default_value_t = 0,
         hide_default_value = true,
+        value_parser = threads,
         help_heading = "Everywhere"
     )]
     pub(crate) threads: usize,

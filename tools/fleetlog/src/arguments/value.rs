@@ -94,3 +94,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     let bytes = text[..digits].parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
     if bytes < 16 << 20 { Err("at least 16MiB".to_owned()) } else { Ok(bytes) }
 }
+
+/// A number of threads: as many as a machine has cores, not as many as it can start.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    const THREADS_MAX: usize = 1_024;
+    match text.parse() {
+        Ok(threads) if threads <= THREADS_MAX => Ok(threads),
+        _ => Err(format!("a number from 0 (all cores) to {THREADS_MAX} is wanted")),
+    }
+}
