@@ -7,7 +7,7 @@ set -euo pipefail
 ran() {
   local least=$1 passed
   shift
-  passed=$(cargo test -p fleetlog --all-features "$@" | tee /dev/stderr | awk '/^test result: ok/ {sum += $4} END {print sum + 0}')
+  passed=$(cargo test -p fleetlog --all-features "$@" | tee >(cat >&2) | awk '/^test result: ok/ {sum += $4} END {print sum + 0}')
   [ "$passed" -ge "$least" ] || { echo "test-more: $passed of $least tests ran: $*" >&2; exit 1; }
 }
 
