@@ -59,7 +59,7 @@ impl Core {
         if first.is_some_and(|first| first <= oldest) {
             batch.delete_range(Family::Rejections, 0_u64.to_be_bytes(), (oldest + 1).to_be_bytes());
         }
-        self.kv.write(batch, true)
+        self.write_synced(batch)
     }
 
     /// Visits what is kept, oldest first, until `visit` says false.
