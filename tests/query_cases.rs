@@ -288,6 +288,35 @@ fn text_has_first_and_last_and_can_be_a_condition() {
 }
 
 #[test]
+fn whole_numbers_are_compared_to_the_last_digit_until_their_metric_is_one_of_floats() {
+    const ODD: i64 = (1 << 53) + 1;
+    let whole = || {
+        let mut batch = WriteBatch::new();
+        for step in -2..=2 {
+            batch.reading("a", at(BASE_NS + (step + 2) * HOUR_NS)).integer("ticks", ODD + step);
+        }
+        batch
+    };
+    let count = |store: &Store, filter: &str| {
+        let query = Query::metric("ticks").aggregate([Aggregate::Count]).filter_value(filter.parse().unwrap());
+        row(store, query)[0].clone()
+    };
+    in_every_layout(whole(), |store, layout| {
+        let expected = [("=", 1), ("!=", 4), (">", 2), (">=", 3), ("<", 2), ("<=", 3)];
+        for (word, rows) in expected {
+            assert_eq!(count(store, &format!("ticks{word}{ODD}")), Cell::Integer(rows), "{layout} {word}");
+        }
+    });
+    // A device of another make sends it as float: from then on all are floats, and this one and the one before it are the same.
+    let mut wider = WriteBatch::new();
+    wider.reading("b", at(BASE_NS)).float("ticks", 0.5);
+    commits_in_every_layout([whole(), wider], |store, layout| {
+        assert_eq!(count(store, &format!("ticks={}", ODD - 1)), Cell::Integer(2), "{layout}");
+        assert_eq!(count(store, "ticks>1"), Cell::Integer(5), "{layout}");
+    });
+}
+
+#[test]
 fn conditions_must_hold_together_and_ranges_must_hold_something() {
     let mut batch = WriteBatch::new();
     for device in ["a", "b", "c"] {

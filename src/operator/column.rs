@@ -1,23 +1,26 @@
 //! The samples of one expression out of rows, and which rows pass conditions on values.
 
-use crate::model::{Column, DeviceRows, MetricDefinition, MetricHandle, Presence, TextValues, Values};
+use crate::model::{Column, DeviceRows, MetricDefinition, MetricType, Presence, TextValues, Values};
 
 use super::expression::Expression;
 use super::partial::Sample;
 use super::query::ValueFilter;
 
-/// The rows that pass all filters; `None` where there are no filters.
-pub(super) fn passing(rows: &DeviceRows, filters: &[ValueFilter], metrics: &[MetricHandle]) -> Option<Vec<u32>> {
+/// The rows that pass all filters; `None` where there are no filters. A metric of integers is compared exactly. One of floats
+/// is compared as floats, in blocks that still hold the integers of a time before it widened too: a merge of blocks may
+/// widen them, and must not change the answer.
+pub(super) fn passing(rows: &DeviceRows, filters: &[ValueFilter], metrics: &[MetricDefinition]) -> Option<Vec<u32>> {
     if filters.is_empty() {
         return None;
     }
     let mut hits = vec![0_usize; rows.len()];
     for (filter, metric) in filters.iter().zip(metrics) {
-        let Some(column) = rows.column(*metric) else { return Some(Vec::new()) };
+        let Some(column) = rows.column(metric.handle) else { return Some(Vec::new()) };
         let mut note = |place: usize, row: usize| {
-            let passes = match &column.values {
-                Values::Text(texts) => filter.accepts_text(texts.get(place)),
-                values => number(values, place).is_some_and(|value| filter.accepts(value)),
+            let passes = match (&column.values, metric.metric_type) {
+                (Values::Text(texts), _) => filter.accepts_text(texts.get(place)),
+                (Values::Integer(values), MetricType::Integer) => filter.accepts_integer(values[place]),
+                (values, _) => number(values, place).is_some_and(|value| filter.accepts(value)),
             };
             if passes {
                 hits[row] += 1;

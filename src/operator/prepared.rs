@@ -16,7 +16,8 @@ pub(super) struct Prepared<'a> {
     pub(super) expressions: Vec<Expression>,
     /// For each expression the metrics that it names.
     pub(super) operands: Vec<Vec<MetricDefinition>>,
-    pub(super) filters: Vec<MetricHandle>,
+    /// The metrics that are compared, in the order of the filters.
+    pub(super) filters: Vec<MetricDefinition>,
     pub(super) needs: Needs,
     /// All metrics that are read.
     pub(super) metrics: Vec<MetricHandle>,
@@ -59,9 +60,7 @@ impl<'a> Prepared<'a> {
         let filters: Vec<MetricDefinition> =
             query.filters.iter().map(|filter| find(&filter.metric)).collect::<Result<_>>()?;
         query.filters.iter().zip(&filters).try_for_each(|(filter, metric)| filter.check(metric.metric_type))?;
-        let filters: Vec<MetricHandle> = filters.iter().map(|metric| metric.handle).collect();
-        let named = operands.iter().flatten().map(|metric| metric.handle).chain(filters.iter().copied());
-        let metrics = named.collect();
+        let metrics = operands.iter().flatten().chain(&filters).map(|metric| metric.handle).collect();
         let needs = Needs::of(&query.aggregates);
         let reads_text = needs.ends && operands.iter().flatten().any(|metric| metric.metric_type == MetricType::Text);
         let statistics = query.statistics

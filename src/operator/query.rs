@@ -1,5 +1,6 @@
 //! A question to a store, and how to ask it.
 
+use std::cmp::Ordering;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -105,6 +106,20 @@ pub enum Comparison {
     NotEqual,
 }
 
+impl Comparison {
+    /// Whether values in this order, left to right, fulfil the comparison.
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+        }
+    }
+}
+
 /// A condition on a value of the same device and instant: `temperature_c>25`, or of a text `mode=on`. A comparison with NaN, or
 /// with a value that is not there, is false. A name with one of `>`, `<`, `=`, `!` in it stands in double quotes.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +129,8 @@ pub struct ValueFilter {
     pub(super) text: String,
     /// What the text says as a number.
     pub(super) number: Option<f64>,
+    /// What it says as a whole number: every digit of it.
+    pub(super) whole: Option<i128>,
 }
 
 impl FromStr for ValueFilter {
@@ -140,12 +157,12 @@ impl FromStr for ValueFilter {
         let (metric, rest) = (metric.trim(), rest.trim());
         let (word, comparison) = words.into_iter().find(|(word, _)| rest.starts_with(word)).ok_or_else(wrong)?;
         let text = rest[word.len()..].trim().to_owned();
-        let number = text.parse::<f64>().ok();
+        let (number, whole) = (text.parse::<f64>().ok(), text.parse::<i128>().ok());
         let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if metric.is_empty() || (orders && number.is_none()) {
             return Err(wrong());
         }
-        Ok(Self { metric: metric.to_owned(), comparison, text, number })
+        Ok(Self { metric: metric.to_owned(), comparison, text, number, whole })
     }
 }
 
@@ -153,27 +170,37 @@ impl ValueFilter {
     /// A condition on a number.
     #[must_use]
     pub fn number(metric: impl Into<String>, comparison: Comparison, value: f64) -> Self {
-        Self { metric: metric.into(), comparison, text: value.to_string(), number: Some(value) }
+        let text = value.to_string();
+        let whole = text.parse().ok();
+        Self { metric: metric.into(), comparison, text, number: Some(value), whole }
     }
 
     /// A condition on a text; texts are equal or not.
     #[must_use]
     pub fn text(metric: impl Into<String>, comparison: Comparison, value: impl Into<String>) -> Self {
-        Self { metric: metric.into(), comparison, text: value.into(), number: None }
+        Self { metric: metric.into(), comparison, text: value.into(), number: None, whole: None }
     }
 
     /// Whether a number passes.
     #[must_use]
     pub fn accepts(&self, value: f64) -> bool {
-        let Some(wanted) = self.number else { return false };
-        match self.comparison {
-            Comparison::Greater => value > wanted,
-            Comparison::GreaterOrEqual => value >= wanted,
-            Comparison::Less => value < wanted,
-            Comparison::LessOrEqual => value <= wanted,
-            Comparison::Equal => value == wanted,
-            Comparison::NotEqual => value != wanted && !value.is_nan() && !wanted.is_nan(),
-        }
+        self.number.and_then(|wanted| value.partial_cmp(&wanted)).is_some_and(|order| self.comparison.holds(order))
+    }
+
+    /// Whether a whole number passes: compared exactly, also where a float would have to round it.
+    #[must_use]
+    pub fn accepts_integer(&self, value: i64) -> bool {
+        let order = match (self.whole, self.number) {
+            (Some(wanted), _) => Some(i128::from(value).cmp(&wanted)),
+            // The cast saturates: beyond the range of i128 it still lies on the right side of every i64. Above a floor
+            // that is not the number itself there is no whole number equal to it.
+            (None, Some(wanted)) if !wanted.is_nan() => {
+                let order = i128::from(value).cmp(&(wanted.floor() as i128));
+                Some(order.then(wanted.floor().total_cmp(&wanted)))
+            }
+            _ => None,
+        };
+        order.is_some_and(|order| self.comparison.holds(order))
     }
 
     /// Whether a text passes; texts have no order.
@@ -339,6 +366,18 @@ mod tests {
         let accepts = |text: &str, value: f64| text.parse::<ValueFilter>().unwrap().accepts(value);
         assert!(accepts("x=0", -0.0) && accepts("x!=1", 2.0) && accepts("x<1", 0.5) && accepts("x<=1", 1.0));
         assert!(!accepts("x>1", f64::NAN) && !accepts("x!=1", f64::NAN) && !accepts("x>1", 1.0));
+        let accepts = |text: &str, value: i64| text.parse::<ValueFilter>().unwrap().accepts_integer(value);
+        // 2^53 + 1 and its neighbours are one float.
+        let odd = (1 << 53) + 1;
+        assert!(accepts("x=9007199254740993", odd) && !accepts("x=9007199254740993", odd - 1));
+        assert!(accepts("x>9007199254740992", odd) && !accepts("x>9007199254740993", odd));
+        assert!(accepts("x<0.5", 0) && accepts("x>-0.5", 0) && !accepts("x=0.5", 0) && !accepts("x>=0.5", 0));
+        assert!(
+            accepts("x>-1e300", i64::MIN)
+                && accepts("x<inf", i64::MAX)
+                && accepts("x<=9223372036854775807.5", i64::MAX)
+        );
+        assert!(!accepts("x!=NaN", 1) && !accepts("x<NaN", 1) && accepts("x!=1e2", 99) && !accepts("x!=1e2", 100));
         let quoted: ValueFilter = "\"a<b, in >\" != on air".parse().unwrap();
         assert_eq!(
             (quoted.metric.as_str(), quoted.accepts_text("on"), quoted.accepts_text("on air")),
