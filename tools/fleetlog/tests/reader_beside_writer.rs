@@ -13,8 +13,11 @@ const FIRST_BATCHES: i64 = 50;
 /// Batches between two seals, and between two compactions.
 const SEAL_EVERY: i64 = 20;
 const COMPACT_EVERY: i64 = 90;
+/// The writer is at most so many batches ahead of each round of questions: where reading is slow, it would else give each round more
+/// to read than the one before.
+const BATCHES_A_ROUND: i64 = 150;
 /// The reader asks at least so often, and until the writer has sealed and compacted so often meanwhile.
-const ROUNDS_MIN: usize = 12;
+const ROUNDS_MIN: i64 = 12;
 const SEALS_MIN: i64 = 12;
 const COMPACTIONS_MIN: i64 = 4;
 const REGION_EVERY: i64 = 40;
@@ -50,10 +53,15 @@ fn each_answer_is_that_of_one_moment() {
     (0..FIRST_BATCHES).for_each(|batch| write(&store, batch));
     let ended = AtomicBool::new(false);
     let batches = AtomicI64::new(FIRST_BATCHES);
+    let rounds = AtomicI64::new(0);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut batch = FIRST_BATCHES;
             while !ended.load(Ordering::Acquire) {
+                if batch >= FIRST_BATCHES + (rounds.load(Ordering::Acquire) + 1) * BATCHES_A_ROUND {
+                    std::thread::yield_now();
+                    continue;
+                }
                 write(&store, batch);
                 if batch % SEAL_EVERY == 0 {
                     store.seal().unwrap();
@@ -67,16 +75,16 @@ fn each_answer_is_that_of_one_moment() {
             batch
         });
         let end = End(&ended);
-        let (mut before, mut rounds) = (0, 0);
+        let mut before = 0;
         let is_enough = || {
             let written = batches.load(Ordering::Acquire) - FIRST_BATCHES;
             written >= (SEALS_MIN * SEAL_EVERY).max(COMPACTIONS_MIN * COMPACT_EVERY)
         };
-        while rounds < ROUNDS_MIN || !(is_enough() || writer.is_finished()) {
+        while rounds.load(Ordering::Acquire) < ROUNDS_MIN || !(is_enough() || writer.is_finished()) {
             // What was written before the question is in the answer.
             let written = batches.load(Ordering::Acquire);
             before = read(&place, before.max(written));
-            rounds += 1;
+            rounds.fetch_add(1, Ordering::Release);
         }
         drop(end);
         let written = writer.join().unwrap();
