@@ -23,6 +23,10 @@ pub(super) fn at(nanoseconds: i64) -> Timestamp {
     Timestamp::from_nanoseconds(nanoseconds)
 }
 
+fn commit_range(first: u64, last: u64) -> String {
+    if first == last { format!("commit {first}") } else { format!("commits {first} to {last}") }
+}
+
 fn range(range: TimeRange) -> String {
     let end = |at: Timestamp, open: Timestamp| if at == open { "ever".to_owned() } else { at.to_string() };
     format!("{} to {}", end(range.from, Timestamp::MIN), end(range.to, Timestamp::MAX))
@@ -50,12 +54,11 @@ impl Dump<'_> {
         for entry in &manifest.segments {
             let SegmentId(id) = entry.id;
             self.line(format_args!(
-                "    {id:>6}  {} {} to {}  commits {} to {}  rows {}  values {}  logs {}  bytes {}  {} to {}  digest {:016x}",
+                "    {id:>6}  {} {} to {}  {}  rows {}  values {}  logs {}  bytes {}  {} to {}  digest {:016x}",
                 width(entry.width),
                 entry.buckets.0,
                 entry.buckets.1,
-                entry.sequences.0.0,
-                entry.sequences.1.0,
+                commit_range(entry.sequences.0.0, entry.sequences.1.0),
                 entry.rows,
                 entry.values,
                 entry.logs,
