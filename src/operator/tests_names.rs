@@ -1,7 +1,10 @@
 //! Columns of answers have one name each, also in stores that were written before names were refused; groups that are numbers
 //! come as numbers.
 
-use crate::model::{AttributeName, Cell, MetricName, Table, WriteBatch};
+use crate::error::ErrorKind;
+use crate::model::{
+    AttributeName, Cell, Column, DeviceId, DeviceRows, MetricName, MetricType, Presence, Table, Values, WriteBatch,
+};
 use crate::store::{Options, Store};
 use crate::time::{Timestamp, Window};
 
@@ -63,6 +66,38 @@ fn names_that_are_refused_now_are_read_in_old_stores() {
     assert_eq!(daily.rows(), [[text("open"), text("a"), Cell::Time(at(0)), Cell::Float(5.0)]]);
     let filtered = store.query(Query::metric("device").filter(attribute("window").is("open"))).unwrap();
     assert_eq!(filtered.rows(), [[Cell::Float(7.0)]]);
+}
+
+#[test]
+fn a_program_that_writes_such_a_name_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    for name in ["device", "time"] {
+        let mut batch = WriteBatch::new();
+        batch.reading("a", at(0)).float(name, 1.0).float("level", 2.0);
+        let error = store.write(batch).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.message().contains(&format!("'{name}'")) && error.advice().is_some(), "{error}");
+        let mut load = store.bulk_load().unwrap();
+        let device = load.device(&DeviceId::new("a").unwrap()).unwrap();
+        let (metric, _) = load.metric(&MetricName::new(name).unwrap(), MetricType::Float, None, None).unwrap();
+        let column = Column { presence: Presence::All, values: Values::Float(vec![1.0]) };
+        let rows = DeviceRows { times: vec![at(0).nanoseconds()], columns: vec![(metric, column)] };
+        load.rows(device, &rows).unwrap();
+        assert_eq!(load.commit().unwrap_err().kind(), ErrorKind::InvalidInput, "{name}");
+    }
+    for name in ["device", "time", "window"] {
+        let mut batch = WriteBatch::new();
+        batch.attribute("a", name, "x");
+        let error = store.write(batch).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidInput && error.message().contains(name), "{error}");
+    }
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!((snapshot.catalog().metrics().count(), snapshot.attributes().attributes().len()), (0, 0));
+    // A metric may be called window, as a contact of one is.
+    let mut batch = WriteBatch::new();
+    batch.reading("a", at(0)).boolean("window", true);
+    store.write(batch).unwrap();
 }
 
 #[test]
