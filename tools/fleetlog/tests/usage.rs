@@ -90,7 +90,7 @@ fn a_value_that_no_device_ever_had_is_told_of() {
         [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
     };
     assert_eq!(asked("A", false), ["power_count\n4\n", ""]);
-    assert_eq!(asked("B", false), ["power_count\n", "no device ever had model 'B'; there are A\n"]);
+    assert_eq!(asked("B", false), ["power_count\n", "no device ever had model 'B'; there is A\n"]);
     assert_eq!(asked("B", true), ["power_count\n", ""]);
     let devices = place.file("devices.csv", "id,model\nb,2\nc,10\nd,C\ne,D\nf,E\ng,F\n");
     good(&["import", "devices", &place.store, &devices, "--device", "id"]);

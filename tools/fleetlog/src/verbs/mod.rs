@@ -48,6 +48,7 @@ fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[AttributeFil
     for unknown in unknown_values(snapshot, conditions) {
         let known = match unknown.known.as_slice() {
             [] => "and none has any now".to_owned(),
+            [only] => format!("there is {only}"),
             known if known.len() > SHOWN => {
                 format!("there are {} and {} more", known[..SHOWN].join(", "), known.len() - SHOWN)
             }
