@@ -9,36 +9,59 @@ data=$(cd "$root" && cd "${FLEETLOG_DATA:-../shared/data}" 2>/dev/null && pwd ||
 # shellcheck source=tools/fleet.sh
 . "$root/tools/fleet.sh"
 say() { printf '\n== %s\n' "$*"; }
-run() { printf '$ fleetlog %s\n' "$*"; "$bin/fleetlog" "$@" --format table --quiet; }
+# A word as a shell reads it back.
+quoted() {
+  case $1 in
+    '' | *[!A-Za-z0-9_./,:=@%+-]*) printf "'%s'" "${1//\'/\'\\\'\'}" ;;
+    *) printf %s "$1" ;;
+  esac
+}
+run() {
+  local word format=(--format table)
+  printf '$ fleetlog'
+  for word in "$@"; do printf ' %s' "$(quoted "$word")"; done
+  echo
+  # What prints no table has no format.
+  case $1 in init | dump) format=() ;; esac
+  "$bin/fleetlog" "$@" ${format[@]+"${format[@]}"} --quiet
+}
+# timed SUBJECT COMMAND...: runs it and says how long that took.
+timed() {
+  local TIMEFORMAT="   ($1 took %R s)"
+  shift
+  time "$@"
+}
 # The first lines, read to the end: `head` would end the pipe, which counts as a failure.
 first() { sed -n "1,$1p"; }
+# Long lines end after a whole part; parts have two blanks between them.
+shorter() { sed -E '/^.{111}/s/^(.{1,106})  .*/\1  .../'; }
 mkdir -p "$dir" && cd "$dir"
-TIMEFORMAT='   (%R s)'
 
 say "A fleet: $devices devices, $days days, a row a minute, 8 metrics, with its ground truth"
-time make_fleet fleet --devices "$devices" --days "$days" --seed 2025
+timed 'making the fleet, where it is not there yet,' make_fleet fleet --devices "$devices" --days "$days" --seed 2025
 rm -rf year.fleet machines.fleet
 
-labels=$(printf -- '--label %s ' component cause stage from to status code action metric)
+units=temperature_c=degC,humidity_percent=%,battery_v=V,power_w=W,rssi_dbm=dBm,latency_ms=ms,pressure_hpa=hPa,vibration_mm_s=mm/s
+labels=component,cause,stage,from,to,status,code,action,metric
 say "Into a store: samples, devices, the history of their firmware, events"
 run init year.fleet
-time run import samples year.fleet "$fleet/samples.parquet" --device device --time time
+timed 'the import of samples' run import samples year.fleet "$fleet/samples.parquet" --device device --time time --unit "$units"
 run import devices year.fleet "$fleet/devices.csv" --device device
 run import devices year.fleet "$fleet/attributes.csv" --device device --from-column time --attribute value=firmware
-run import events year.fleet "$fleet/events.csv" --device device --time time --kind-column kind $labels
+run import events year.fleet "$fleet/events.csv" --device device --time time --kind-column kind --label "$labels"
 
 say "What it holds (a few devices have wrong clocks: hence 1970)"
 run info year.fleet
 
 say "The year's trend of temperature by region, of power by firmware as it was at the time"
-time run trend year.fleet --metric temperature_c --every 1mo --by region --from 2025-01-01 --to 2026-01-01
-time run trend year.fleet --metric power_w --every 1w --by firmware --from 2025-01-01 --to 2026-01-01
+timed 'the trend by region' run trend year.fleet --metric temperature_c --every 1mo --by region --from 2025-01-01 --to 2026-01-01
+timed 'the trend by firmware' run trend year.fleet --metric power_w --every 1w --by firmware --from 2025-01-01 --to 2026-01-01
 
 say "Monthly mean, minimum and maximum by region: from statistics, without reading a value"
 run query year.fleet --metric temperature_c --aggregate mean,min,max --every 1mo --by region --from 2025-01-01 --to 2026-01-01 --limit 12 --explain
 
 say "An excerpt of the dump"
-run dump year.fleet --manifest --index | cut -c1-110 | first 40
+run dump year.fleet --manifest --index | shorter | first 40
 
 say "Failures of the year"
 run events year.fleet --kind failure | first 8
@@ -47,7 +70,7 @@ machines=${data:+$data/azure-pdm}
 if [ -n "$machines" ] && [ -e "$machines/PdM_machines.csv" ]; then
   say "Real telemetry: machines of azure-pdm, that nobody here wrote"
   run init machines.fleet
-  run import samples machines.fleet "$machines"/PdM_telemetry*.csv --device machineID --time datetime --time-format '%Y-%m-%d %H:%M:%S'
+  run import samples machines.fleet "$machines"/PdM_telemetry*.csv --device machineID --time datetime --time-format '%Y-%m-%d %H:%M:%S' --unit volt=V
   run import devices machines.fleet "$machines/PdM_machines.csv" --device machineID
   run trend machines.fleet --metric vibration --every 1d --by model
   run query machines.fleet --metric volt,pressure --aggregate mean,p95 --by model

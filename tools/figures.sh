@@ -87,7 +87,7 @@ year="--from 2025-01-01 --to 2026-01-01"
 held() {
   local name=$1
   shift
-  measure "$fleetlog" "$@" --quiet --format csv
+  measure "$fleetlog" "$@" --quiet
   figure "peak of RssAnon, MiB: $name (${seconds} s)" "$peak" most 320
 }
 held "import events" import events figures.fleet "$year_fleet/events.csv" --device device --time time --kind-column kind --label component --label cause

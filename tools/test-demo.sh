@@ -20,12 +20,19 @@ rows=$(grep -Eo '^[0-9]+ rows' <<<"$says" | head -c -6)
 [ "$rows" -gt 300000 ] || fail "$rows rows were generated"
 expect "import samples" "\b$rows\b.*\b$rows\b"
 expect "info" "samples.*\b$rows\b"
-expect "trend year.fleet --metric temperature_c" "slope_per_day"
+expect "trend year.fleet --metric temperature_c" "slope_per_day \[degC/d\]"
 expect "trend year.fleet --metric power_w" "1\.[0-9]+\.[0-9]+ "
 expect "query year.fleet --metric temperature_c" "2025-01-01T00:00:00Z"
 expect "dump" "manifest"
 expect "events" "failure"
 expect "trend year.fleet --metric battery_v" "dev-000001"
+"$bin/fleetlog" dump "$folder/demo/year.fleet" --manifest >"$folder/manifest"
+long=$(awk 'length > 111' "$folder/manifest" | head -1)
+[ -n "$long" ] || fail "no line of the manifest is long"
+short=$(table dump | grep -F '  ...')
+[ -n "$short" ] && [ "${long#"${short%  ...}"  }" != "$long" ] || fail "'$long' does not end after a whole part: '$short'"
+[ "$(grep -Ec '^   \(.* took [0-9.]+ s\)$' <<<"$says")" -eq 4 ] || fail "it does not say what took how long: $says"
+! grep -Eq '^   \([0-9]' <<<"$says" || fail "a time says not of what: $says"
 grep -q "^== Done" <<<"$says" || fail "it did not end: $says"
 
 # Real telemetry, by a path that begins at the checkout, from wherever the demo is started.
@@ -36,6 +43,7 @@ mkdir "$folder/data" "$folder/data/azure-pdm"
 } >"$folder/data/azure-pdm/PdM_telemetry.csv"
 printf 'machineID,model,age\n1,model3,18\n' >"$folder/data/azure-pdm/PdM_machines.csv"
 again=$(data=$(realpath --relative-to=. "$folder/data") && cd / && demo "$bin" 2>&1) || fail "it failed: $again"
+grep -qF -- "--time-format '%Y-%m-%d %H:%M:%S' --unit volt=V" <<<"$again" || fail "a command can not be pasted: $again"
 says=$again expect "query machines.fleet --metric volt,pressure" "model3 +1703 +1705\.25 +100 +100"
 
 # The fleet of one fleetgen and its options is kept; of others it is made again.

@@ -23,6 +23,15 @@ pub(super) fn at(nanoseconds: i64) -> Timestamp {
     Timestamp::from_nanoseconds(nanoseconds)
 }
 
+/// A range of numbers, or the only one in it.
+pub(super) fn from_to<N: PartialEq + std::fmt::Display>(first: &N, last: &N) -> String {
+    if first == last { first.to_string() } else { format!("{first} to {last}") }
+}
+
+fn commits(first: u64, last: u64) -> String {
+    format!("{} {}", if first == last { "commit" } else { "commits" }, from_to(&first, &last))
+}
+
 fn range(range: TimeRange) -> String {
     let end = |at: Timestamp, open: Timestamp| if at == open { "ever".to_owned() } else { at.to_string() };
     format!("{} to {}", end(range.from, Timestamp::MIN), end(range.to, Timestamp::MAX))
@@ -44,18 +53,16 @@ impl Dump<'_> {
         self.line(format_args!("manifest"))?;
         self.line(format_args!("  commits             {}", parts.sequence.0))?;
         self.line(format_args!("  sealed through      {}", manifest.sealed_through.0))?;
-        let (commits, rows, logs) = parts.unsealed;
-        self.line(format_args!("  unsealed commits    {commits} (readings {rows}, log records {logs})"))?;
+        let (unsealed, rows, logs) = parts.unsealed;
+        self.line(format_args!("  unsealed commits    {unsealed} (readings {rows}, log records {logs})"))?;
         self.line(format_args!("  segments            {}", manifest.segments.len()))?;
         for entry in &manifest.segments {
             let SegmentId(id) = entry.id;
             self.line(format_args!(
-                "    {id:>6}  {} {} to {}  commits {} to {}  rows {}  values {}  logs {}  bytes {}  {} to {}  digest {:016x}",
+                "    {id:>6}  {} {}  {}  rows {}  values {}  logs {}  bytes {}  {} to {}  digest {:016x}",
                 width(entry.width),
-                entry.buckets.0,
-                entry.buckets.1,
-                entry.sequences.0.0,
-                entry.sequences.1.0,
+                from_to(&entry.buckets.0, &entry.buckets.1),
+                commits(entry.sequences.0.0, entry.sequences.1.0),
                 entry.rows,
                 entry.values,
                 entry.logs,

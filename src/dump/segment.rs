@@ -10,7 +10,7 @@ use crate::segment::{BlockDescription, Segment, SliceDescription, file_name, id_
 use crate::store::StoreParts;
 use crate::time::TimeBucket;
 
-use super::catalog::{at, device_name, metric_name, width};
+use super::catalog::{at, device_name, from_to, metric_name, width};
 use super::{BlockId, Dump, DumpRequest};
 
 /// Bytes that are read at once to be shown in hexadecimal.
@@ -110,11 +110,10 @@ impl Dump<'_> {
         let (header, footer) = (segment.header(), segment.footer());
         let first = TimeBucket { width: header.width, number: footer.buckets.0 }.range().from;
         self.line(format_args!(
-            "  segment {}  {} {} to {} ({first})  slices {}  rows {}  values {}  logs {}{note}",
+            "  segment {}  {} {} ({first})  slices {}  rows {}  values {}  logs {}{note}",
             header.id.0,
             width(header.width),
-            footer.buckets.0,
-            footer.buckets.1,
+            from_to(&footer.buckets.0, &footer.buckets.1),
             footer.slices,
             footer.rows,
             footer.values(),

@@ -12,7 +12,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::{Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, excerpt, parse_number};
+use crate::ingest::{
+    Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, excerpt, is_out_of_range, out_of_range,
+    parse_number,
+};
 use crate::model::{AttributeName, AttributeValue, DeviceId, WriteBatch};
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{DAY_NS, TimeRange, Timestamp};
@@ -20,7 +23,7 @@ use crate::time::{DAY_NS, TimeRange, Timestamp};
 use super::counts::{ImportCounts, Rejections};
 use super::keep::keep;
 use super::options::DevicesImport;
-use super::plan::missing_column;
+use super::plan::{missing_column, other_name, unusable};
 use super::records::{TEXT_BYTES_MAX, name_field};
 
 /// Columns whose values are numbers, whatever the options say; small and capital letters are the same.
@@ -205,11 +208,17 @@ impl AttributeColumns {
                 None if options.attributes.is_empty() => column,
                 None => continue,
             };
-            let name = match AttributeName::new(name) {
+            let name = AttributeName::to_write(name).map_err(|error| {
+                let other = other_name(name);
+                error.advise(format!(
+                    "name the wanted columns with --attribute, this one as --attribute {column}={other}"
+                ))
+            });
+            let name = match name {
                 Ok(name) => name,
                 Err(error) if reader.has_header() => return Err(error),
                 Err(error) => {
-                    self.unusable.push((number, format!("field {}: {}", excerpt(column), error.message())));
+                    self.unusable.push((number, unusable(column, &error)));
                     continue;
                 }
             };
@@ -278,6 +287,7 @@ fn number(field: Field<'_>, decimal: u8) -> std::result::Result<Option<Attribute
         Field::Open(text) | Field::Text(text) => match parse_number(text, decimal) {
             Some(Number::Integer(value)) => value as f64,
             Some(Number::Float(value)) => value,
+            None if is_out_of_range(text, decimal) => return Err(out_of_range(text)),
             Some(Number::Boolean(_)) | None => return Err(format!("{} is not a number", excerpt(text))),
         },
         Field::Integer(value) => value as f64,

@@ -97,7 +97,7 @@ impl SamplesImport {
             DeviceId::new(id)?;
         }
         for (_, metric) in &self.rename {
-            MetricName::new(metric)?;
+            MetricName::to_write(metric).map_err(|error| error.advise("give the metric another name"))?;
         }
         check_marks(self.delimiter, self.decimal)?;
         self.times.reader()?;
@@ -194,7 +194,7 @@ impl DevicesImport {
                 .advise("use one of --from and --from-column"));
         }
         for (_, attribute) in &self.attributes {
-            AttributeName::new(attribute)?;
+            AttributeName::to_write(attribute).map_err(|error| error.advise("give the attribute another name"))?;
         }
         self.times.reader()?;
         Ok(())

@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::{Columns, Field, Record, excerpt, is_missing_word, parse_number};
+use crate::ingest::{Columns, Field, Record, excerpt, is_missing_word, is_out_of_range, parse_number};
 use crate::model::{MetricDefinition, MetricName, MetricType};
 
 use super::options::SamplesImport;
@@ -107,17 +107,25 @@ impl Plan {
     }
 
     fn add_metric(&mut self, number: usize, column: &str, options: &SamplesImport) -> Result<()> {
-        if self.columns_appear
-            && let Err(error) = MetricName::new(self.renamed.get(column).map_or(column, String::as_str))
-        {
-            self.unusable.push((number, format!("field {}: {}", excerpt(column), error.message())));
-            return Ok(());
-        }
+        let name = self.renamed.get(column).map_or(column, String::as_str);
+        let name = MetricName::to_write(name).map_err(|error| {
+            error.advise(format!(
+                "rename it (--rename {column}={}), or name the wanted columns with --metrics",
+                other_name(name)
+            ))
+        });
+        let name = match name {
+            Err(error) if self.columns_appear => {
+                self.unusable.push((number, unusable(column, &error)));
+                return Ok(());
+            }
+            name => name,
+        };
         if column.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, format!("column {} has no name", number + 1))
                 .advise("name it in the header, or name the wanted columns with --metrics"));
         }
-        let name = MetricName::new(self.renamed.get(column).map_or(column, String::as_str))?;
+        let name = name?;
         if !self.names.insert(name.clone()) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("two columns are named '{name}'"))
                 .advise("rename one of them, in the file or with --rename"));
@@ -208,6 +216,17 @@ impl Plan {
     }
 }
 
+/// Another name for a column that can not be called so, for advice.
+pub(super) fn other_name(column: &str) -> String {
+    if column == "time" { "clock".to_owned() } else { format!("{column}_name") }
+}
+
+/// Why nothing can come of a field, and what to do.
+pub(super) fn unusable(column: &str, error: &Error) -> String {
+    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+    format!("field {}: {}{advice}", excerpt(column), error.message())
+}
+
 /// The error for a column that is not there, naming those that are.
 pub(super) fn missing_column(name: &str, columns: &Columns) -> Error {
     if columns.names().is_empty() {
@@ -233,7 +252,7 @@ fn kind_of(field: Field<'_>, decimal: u8) -> Kind {
         Field::Text("NaN" | "Infinity" | "-Infinity") => Kind::Number,
         Field::Text(_) => Kind::Text,
         Field::Open(text) if is_missing_word(text) => Kind::Open,
-        Field::Open(text) if parse_number(text, decimal).is_some() => Kind::Number,
+        Field::Open(text) if parse_number(text, decimal).is_some() || is_out_of_range(text, decimal) => Kind::Number,
         Field::Open(_) => Kind::Text,
     }
 }

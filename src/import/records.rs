@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::{
-    Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, is_missing_word, parse_number,
+    Field, Number, Outcome, Record, RecordReader, Rejection, TimeReader, is_missing_word, is_out_of_range,
+    out_of_range, parse_number,
 };
 use crate::model::DeviceId;
 use crate::time::TimeRange;
@@ -331,6 +332,9 @@ fn parse_value(field: Field<'_>, metric: &PlannedMetric, decimal: u8) -> std::re
             Some(Number::Integer(value)) => Ok(Some(Parsed::Integer(value))),
             Some(Number::Float(value)) => Ok(Some(Parsed::Float(value))),
             None if is_missing_word(text) => Ok(None),
+            None if is_out_of_range(text, decimal) => {
+                Err(format!("column '{}': {}", metric.column, out_of_range(text)))
+            }
             None => wrong(&crate::ingest::excerpt(text)),
         },
         (Kind::Number, Field::Boolean(value)) => Ok(Some(Parsed::Boolean(value))),

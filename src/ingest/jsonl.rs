@@ -1,8 +1,8 @@
 //! JSON lines: one object a line.
 //!
 //! Guarantees: fields of objects inside an object are named `outer.inner`, [`super::DEPTH_MAX`] deep at most; a line whose fields
-//! come to one name so is refused; `null` is a missing field; an integer beyond 64 bits is the nearest float; a list is a
-//! [`Field::List`], which no column takes. A line that is refused adds no column. A byte order mark is dropped.
+//! come to one name so is refused; `null` is a missing field; an integer beyond 64 bits is the nearest float; a number beyond what
+//! floats hold refuses its line; a list is a [`Field::List`], which no column takes. A line that is refused adds no column. A byte order mark is dropped.
 
 use std::io::BufRead;
 
@@ -51,6 +51,11 @@ impl<R: BufRead> JsonLinesReader<R> {
         })?;
         // Nothing of the line is taken before all of it is known to be good.
         self.columns.check(found.iter().map(|(name, _)| &self.names[name.clone()]), &mut self.seen)?;
+        if found.iter().any(|(_, value)| value.is_f64() && value.as_f64() == Some(0.0))
+            && let Some(number) = vanishing_number(&self.raw)
+        {
+            return Err(super::out_of_range(&number));
+        }
         for (name, value) in found {
             if let Some(column) = self.columns.ensure(&self.names[name], false) {
                 set(record, column, value);
@@ -84,6 +89,21 @@ fn flatten<'a>(
         name.truncate(outer);
     }
     Ok(())
+}
+
+/// A number of a line of JSON that is not zero, but too small for a float: it was read as zero.
+fn vanishing_number(line: &[u8]) -> Option<String> {
+    let (mut in_text, mut escaped) = (false, false);
+    let outside = line.iter().map(|byte| {
+        if in_text {
+            (in_text, escaped) = (escaped || *byte != b'"', !escaped && *byte == b'\\');
+            return ' ';
+        }
+        in_text = *byte == b'"';
+        if matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') { char::from(*byte) } else { ' ' }
+    });
+    let plain: String = outside.collect();
+    plain.split(' ').find(|word| super::is_out_of_range(word, b'.')).map(str::to_owned)
 }
 
 fn set(record: &mut Record, column: usize, value: &Value) {
@@ -163,6 +183,22 @@ mod tests {
         assert_eq!(second.line(), 3);
         assert_eq!(second.field(columns.find("v").expect("a column")), Field::Float(18_446_744_073_709_551_615.0));
         assert!(columns.find("n").is_none());
+    }
+
+    #[test]
+    fn a_number_that_would_become_zero_refuses_its_line() {
+        let (_, rows) = read_all(
+            br#"{"d":"1e-400 \" 2e-500","v":0.0,"w":0e-999}
+{"v":1,"w":[1e-400],"x":-0.0}
+{"v":2.5e-400}
+{"v":1e999}
+"#,
+        );
+        let reasons: Vec<Option<&str>> =
+            rows.iter().map(|row| row.as_ref().err().map(|refused| refused.reason.as_str())).collect();
+        assert_eq!(reasons[0], None, "a text is no number");
+        assert_eq!(reasons[2], Some("'2.5e-400' lies beyond what a 64-bit float holds"));
+        assert!(reasons[3].is_some_and(|reason| reason.contains("number out of range")), "{reasons:?}");
     }
 
     #[test]

@@ -242,6 +242,7 @@ fn scalar(text: &str) -> Parsed<Field<'static>> {
     match super::parse_number(text, b'.') {
         Some(super::Number::Integer(value)) => Ok(Field::Float(value as f64)),
         Some(super::Number::Float(value)) if value.is_finite() => Ok(Field::Float(value)),
+        None if super::is_out_of_range(text, b'.') => Err(super::out_of_range(text)),
         _ => Err(problem()),
     }
 }

@@ -36,7 +36,7 @@ pub use line::{Line, LineReader};
 #[cfg(feature = "import")]
 pub use line_protocol::LineProtocolReader;
 #[cfg(feature = "import")]
-pub use number::{Number, is_missing_word, parse_number};
+pub use number::{Number, is_missing_word, is_out_of_range, parse_number};
 #[cfg(feature = "import")]
 pub use record::{Columns, Field, Record};
 #[cfg(feature = "import")]
@@ -102,6 +102,12 @@ pub trait RecordReader {
     /// # Errors
     /// [`crate::ErrorKind::Io`] or [`crate::ErrorKind::InvalidInput`] where the rest of the file can not be read.
     fn read(&mut self, record: &mut Record) -> Result<Outcome>;
+}
+
+#[cfg(feature = "import")]
+/// What is wrong with a number that [`is_out_of_range`].
+pub(crate) fn out_of_range(text: &str) -> String {
+    format!("{} lies beyond what a 64-bit float holds", excerpt(text.trim_ascii()))
 }
 
 #[cfg(feature = "import")]

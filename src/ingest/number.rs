@@ -2,8 +2,9 @@
 //!
 //! The rule: `true` and `false` (also `True`, `TRUE`, ...) are booleans; an optional sign with digits is an integer where 64
 //! bits hold it; digits with a decimal mark or an exponent, and `nan`, `inf`, `infinity` in any case, are floats, and so are
-//! integers that 64 bits do not hold and `-0`. A float that overflows to infinity is not a number. Nothing else is: no
-//! thousands separators, no hexadecimal, no underscore. Blanks around a number are ignored.
+//! integers that 64 bits do not hold and `-0`. A number beyond what a float holds is none, on either side: one that overflows to
+//! infinity, and one that is not zero and would become zero ([`is_out_of_range`] tells them from other texts). Nothing else is a
+//! number: no thousands separators, no hexadecimal, no underscore. Blanks around a number are ignored.
 
 /// A number or boolean in the narrowest type that holds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,6 +35,26 @@ pub fn parse_number(text: &str, decimal: u8) -> Option<Number> {
     } else {
         parse_word(text)
     }
+}
+
+/// Whether the text is written as a number, but lies beyond what a 64-bit float holds: `1e999`, and `1e-400`, which is not zero.
+///
+/// ```
+/// use fleetlog::ingest::is_out_of_range;
+/// assert!(is_out_of_range("1e999", b'.') && is_out_of_range("-1e-400", b'.'));
+/// assert!(!is_out_of_range("0e-400", b'.') && !is_out_of_range("5e-324", b'.') && !is_out_of_range("many", b'.'));
+/// ```
+#[must_use]
+pub fn is_out_of_range(text: &str, decimal: u8) -> bool {
+    let text = text.trim_ascii();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let begins = unsigned.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == decimal);
+    // What has the form of a number but is none can only be too large or too small.
+    let form = if decimal == b'.' { text.to_owned() } else { text.replacen(char::from(decimal), ".", 1) };
+    begins
+        && (decimal == b'.' || !text.contains('.'))
+        && form.parse::<f64>().is_ok()
+        && parse_number(text, decimal).is_none()
 }
 
 /// Whether the text says that there is no value, where a number is expected.
@@ -106,8 +127,12 @@ fn is_exponent(bytes: &[u8]) -> bool {
     }
 }
 
+/// The float of a text in the form of a number, where floats reach as far.
 fn finite(text: &str) -> Option<Number> {
-    text.parse::<f64>().ok().filter(|value| value.is_finite()).map(Number::Float)
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite())?;
+    let digits = || text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let vanished = value == 0.0 && digits().any(|byte| matches!(byte, b'1'..=b'9'));
+    (!vanished).then_some(Number::Float(value))
 }
 
 #[cfg(test)]
@@ -118,7 +143,7 @@ mod tests {
 
     #[test]
     fn narrowest_type_holds_the_value() {
-        let cases: [(&str, Option<Number>); 26] = [
+        let cases: [(&str, Option<Number>); 31] = [
             ("0", Some(Number::Integer(0))),
             ("+5", Some(Number::Integer(5))),
             ("-17", Some(Number::Integer(-17))),
@@ -135,6 +160,11 @@ mod tests {
             ("true", Some(Number::Boolean(true))),
             ("False", Some(Number::Boolean(false))),
             ("1e999", None),
+            ("1e-400", None),
+            ("-0.001e-330", None),
+            ("0e-400", Some(Number::Float(0.0))),
+            ("0.000", Some(Number::Float(0.0))),
+            ("5e-324", Some(Number::Float(f64::from_bits(1)))),
             ("", None),
             ("-", None),
             (".", None),
@@ -148,6 +178,18 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse_number(text, b'.'), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_floats_are_told_from_texts() {
+        for text in ["1e999", "-1e999", " 1e-400 ", "+.5e-400", &"9".repeat(400)] {
+            assert!(is_out_of_range(text, b'.'), "{text:?}");
+        }
+        assert!(is_out_of_range("1,5e-400", b',') && !is_out_of_range("1.5e-400", b','));
+        for text in ["1", "0", "0e-400", "1e308", "5e-324", "nan", "inf", "-inf", "", "-", "many", "1e", "1.2.3", "0x1"]
+        {
+            assert!(!is_out_of_range(text, b'.'), "{text:?}");
         }
     }
 

@@ -144,7 +144,8 @@ impl WriteBatch {
 
     fn attribute_value(&mut self, device: &str, attribute: &str, value: Option<AttributeValue>) -> AttributeEntry<'_> {
         let device = self.device(device);
-        let attribute = AttributeName::new(attribute).map_err(|error| self.fail(error)).ok();
+        let attribute = AttributeName::to_write(attribute);
+        let attribute = attribute.map_err(|error| self.fail(error.advise("give the attribute another name"))).ok();
         let valid = match &value {
             Some(AttributeValue::Text(text)) if text.len() > TEXT_BYTES_MAX => {
                 Err(too_long("an attribute value", text.len()))
@@ -305,7 +306,7 @@ impl WriteBatch {
         if let Some(place) = self.metric_places.get(name) {
             return Some(*place as usize);
         }
-        match MetricName::new(name) {
+        match MetricName::to_write(name) {
             Ok(name) => {
                 let place = self.metrics.len();
                 self.metric_places.insert(name.clone(), place as u32);
@@ -314,7 +315,7 @@ impl WriteBatch {
                 Some(place)
             }
             Err(error) => {
-                self.fail(error);
+                self.fail(error.advise("give the metric another name"));
                 None
             }
         }

@@ -1,4 +1,8 @@
 //! Names from outside, checked once when they are made: device ids, metric names, attribute names.
+//!
+//! The rule for columns: no answer has two columns of one name. What is written can not be called as a column that answers have
+//! of their own: no metric `device` or `time`, no attribute `device`, `time` or `window`. A store that was written before this rule
+//! may hold such names, so that `new` takes them, and only [`MetricName::to_write`] and [`AttributeName::to_write`] refuse.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -25,6 +29,19 @@ fn check(what: &str, text: &str) -> Result<()> {
     let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
     Err(Error::new(ErrorKind::InvalidInput, format!("{what} '{shown}' {problem}"))
         .advise(format!("use 1 to {NAME_BYTES_MAX} bytes of UTF-8 without control characters")))
+}
+
+/// Columns that answers have beside metrics.
+const METRICS_RESERVED: [&str; 2] = ["device", "time"];
+/// Columns that answers have beside attributes.
+const ATTRIBUTES_RESERVED: [&str; 3] = ["device", "time", "window"];
+
+fn check_reserved(what: &str, text: &str, reserved: &[&str]) -> Result<()> {
+    if reserved.contains(&text) {
+        let message = format!("no {what} can be called '{text}': answers have a column of that name");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(())
 }
 
 macro_rules! name {
@@ -121,6 +138,29 @@ name! {
 name! {
     /// An attribute's name: `model`, `firmware`, `region`.
     AttributeName, "attribute name"
+}
+
+impl MetricName {
+    /// Checks the text and makes a metric name of it under which something is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] as [`MetricName::new`], and for `device` and `time`: answers have columns of these names.
+    pub fn to_write(text: impl AsRef<str>) -> Result<Self> {
+        check_reserved("metric", text.as_ref(), &METRICS_RESERVED)?;
+        Self::new(text)
+    }
+}
+
+impl AttributeName {
+    /// Checks the text and makes an attribute name of it under which something is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] as [`AttributeName::new`], and for `device`, `time` and `window`: answers have columns of these
+    /// names.
+    pub fn to_write(text: impl AsRef<str>) -> Result<Self> {
+        check_reserved("attribute", text.as_ref(), &ATTRIBUTES_RESERVED)?;
+        Self::new(text)
+    }
 }
 
 impl DeviceId {

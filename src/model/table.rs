@@ -25,7 +25,7 @@ pub enum Cell {
 pub struct TableColumn {
     /// The name, as the command prints it.
     pub name: String,
-    /// The unit, where the metric has one and the aggregate keeps it.
+    /// The unit of its values, where the metric has one: of a rate per second, of a slope per day, of a variance squared.
     pub unit: Option<String>,
 }
 

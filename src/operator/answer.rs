@@ -77,7 +77,7 @@ impl<'a> Answer<'a> {
 
     /// Puts rows into the order asked for; of equal ones by group, then window.
     fn sort(&mut self) {
-        let by_name = |a: &Finished, b: &Finished| (&a.key, a.window).cmp(&(&b.key, b.window));
+        let by_name = |a: &Finished, b: &Finished| compare_keys(&a.key, &b.key).then_with(|| a.window.cmp(&b.window));
         let order = self.order;
         self.finished.sort_unstable_by(|a, b| {
             let asked =
@@ -117,32 +117,47 @@ fn ordered(a: &Cell, b: &Cell, falling: bool) -> Ordering {
     missing.then(if falling { order.reverse() } else { order })
 }
 
+/// The columns of a table with those of its groups in front. A group column gives way where another column has its name.
+pub(super) fn behind_groups(by: &[String], own: Vec<TableColumn>) -> Vec<TableColumn> {
+    let mut columns: Vec<TableColumn> = Vec::with_capacity(by.len() + own.len());
+    for name in by {
+        let mut name = name.clone();
+        while own.iter().chain(&columns).any(|column| column.name == name) {
+            name.push_str("_attribute");
+        }
+        columns.push(TableColumn { name, unit: None });
+    }
+    columns.extend(own);
+    columns
+}
+
 pub(super) fn columns(prepared: &Prepared<'_>) -> Vec<TableColumn> {
     let query = prepared.query;
-    let mut columns: Vec<TableColumn> =
-        query.by.iter().map(|name| TableColumn { name: name.clone(), unit: None }).collect();
+    let mut columns = Vec::new();
     if query.every.is_some() {
         columns.push(TableColumn { name: "window".to_owned(), unit: None });
     }
     for (place, metric) in prepared.expressions.iter().enumerate() {
         for aggregate in &query.aggregates {
-            let unit = if keeps_unit(*aggregate) { prepared.unit(place) } else { None };
+            let unit = prepared.unit(place).and_then(|unit| unit_of(*aggregate, unit));
             columns.push(TableColumn { name: format!("{}_{aggregate}", metric.text()), unit });
         }
     }
-    columns
+    behind_groups(&query.by, columns)
 }
 
-fn keeps_unit(aggregate: Aggregate) -> bool {
-    !matches!(
-        aggregate,
-        Aggregate::Count
-            | Aggregate::CountNan
-            | Aggregate::Variance
-            | Aggregate::Histogram
-            | Aggregate::Rate
-            | Aggregate::Slope
-    )
+/// The unit of an aggregate of values in a unit.
+fn unit_of(aggregate: Aggregate, unit: String) -> Option<String> {
+    match aggregate {
+        Aggregate::Count | Aggregate::CountNan | Aggregate::Histogram => None,
+        Aggregate::Rate => Some(format!("{unit}/s")),
+        Aggregate::Slope => Some(format!("{unit}/d")),
+        Aggregate::Variance if unit.chars().all(|c| c.is_alphanumeric() || "%°".contains(c)) => {
+            Some(format!("{unit}^2"))
+        }
+        Aggregate::Variance => Some(format!("({unit})^2")),
+        _ => Some(unit),
+    }
 }
 
 fn finish(prepared: &Prepared<'_>, parts: Vec<Partial>) -> Vec<Cell> {
@@ -159,6 +174,32 @@ fn row(key: &Arc<GroupKey>, window: Option<Timestamp>, cells: Vec<Cell>) -> Vec<
     group.chain(window.map(Cell::Time)).chain(cells).collect()
 }
 
+/// The order of two groups.
+pub(super) fn compare_keys(a: &Arc<GroupKey>, b: &Arc<GroupKey>) -> Ordering {
+    if Arc::ptr_eq(a, b) {
+        return Ordering::Equal;
+    }
+    let different = a.iter().zip(b.iter()).map(|(a, b)| compare_texts(a, b)).find(|order| order.is_ne());
+    different.unwrap_or(Ordering::Equal)
+}
+
+/// The order of two texts of one column: no text, then numbers in their order, then other texts. It hangs on the two alone, and not
+/// on what else is in the column, so that a limit may drop rows before all are known.
+pub(super) fn compare_texts(a: &str, b: &str) -> Ordering {
+    let number = |text: &str| {
+        let may_be = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
+        may_be.then(|| text.parse::<f64>().ok()).flatten().filter(|number| number.is_finite())
+    };
+    let by_value = match (number(a), number(b)) {
+        // Zeros are equal whatever their sign; the text decides.
+        (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+        (Some(_), None) if !b.is_empty() => Ordering::Less,
+        (None, Some(_)) if !a.is_empty() => Ordering::Greater,
+        _ => Ordering::Equal,
+    };
+    by_value.then_with(|| a.cmp(b))
+}
+
 /// The order of two cells of one column.
 fn compare(a: &Cell, b: &Cell) -> Ordering {
     let number = |cell: &Cell| match cell {
@@ -169,7 +210,7 @@ fn compare(a: &Cell, b: &Cell) -> Ordering {
     };
     match (a, b) {
         (Cell::Integer(a), Cell::Integer(b)) => a.cmp(b),
-        (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
+        (Cell::Text(a), Cell::Text(b)) => compare_texts(a, b),
         (Cell::Time(a), Cell::Time(b)) => a.cmp(b),
         (a, b) => match (number(a), number(b)) {
             (Some(a), Some(b)) => a.total_cmp(&b),

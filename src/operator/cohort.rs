@@ -11,7 +11,8 @@ use crate::model::{AttributeValue, DeviceId};
 use crate::store::Snapshot;
 use crate::time::TimeRange;
 
-use super::query::AttributeFilter;
+use super::answer::compare_texts;
+use super::query::{AttributeFilter, attribute};
 
 /// The name that stands for a device's id among attributes.
 pub(super) const DEVICE: &str = "device";
@@ -93,6 +94,37 @@ pub fn cohort_stretches(
         (device.id.clone(), found.into_iter().map(|stretch| stretch.range).collect())
     };
     Ok(devices.into_iter().map(of).collect())
+}
+
+/// A value that a condition asks for, and that no device ever had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownValue {
+    /// The attribute.
+    pub attribute: String,
+    /// The value that was asked for.
+    pub value: String,
+    /// All values that devices ever had, in order.
+    pub known: Vec<String>,
+}
+
+/// The values that conditions ask for and that no device ever had: a slip of the pen, where the answer is smaller than expected.
+/// Unknown attributes and devices are errors of the question itself, and not looked for here.
+#[must_use]
+pub fn unknown_values(snapshot: &Snapshot, filters: &[AttributeFilter]) -> Vec<UnknownValue> {
+    let mut unknown = Vec::new();
+    for filter in filters.iter().filter(|filter| filter.attribute != DEVICE) {
+        let known = snapshot.attributes().values(&filter.attribute);
+        for value in &filter.values {
+            let wanted = attribute(&filter.attribute).is(value);
+            if known.iter().any(|(known, _)| wanted.accepts(Some(known))) {
+                continue;
+            }
+            let mut known: Vec<String> = known.iter().map(|(value, _)| value.to_text()).collect();
+            known.sort_by(|a, b| compare_texts(a, b));
+            unknown.push(UnknownValue { attribute: filter.attribute.clone(), value: value.clone(), known });
+        }
+    }
+    unknown
 }
 
 /// Checks that attributes to group by are known.

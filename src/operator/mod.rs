@@ -28,6 +28,8 @@ mod samples;
 mod trend;
 
 #[cfg(test)]
+mod tests_names;
+#[cfg(test)]
 mod tests_passes;
 
 use std::time::Instant;
@@ -39,7 +41,7 @@ use crate::store::{Progress, Snapshot, Store};
 
 pub use crate::time::Window;
 pub use aggregate::Aggregate;
-pub use cohort::cohort_stretches;
+pub use cohort::{UnknownValue, cohort_stretches, unknown_values};
 pub use device::{DevicePage, attribute_history, attribute_statements};
 pub use distribution::{EXACT_MAX, RELATIVE_ERROR};
 pub use events::EventsRequest;
@@ -54,7 +56,8 @@ pub use trend::Trend;
 
 impl Store {
     /// Answers a query at this moment. Columns: the attributes grouped by, `window` (its start, with windows), then
-    /// `METRIC_AGGREGATE`; rows sorted by group, then window.
+    /// `METRIC_AGGREGATE`; rows sorted by group, then window. Of a group column those that are numbers come first, in the order of
+    /// numbers, then texts. No two columns have one name: a group column that is called as another is `NAME_attribute`.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] for an unknown metric or attribute, [`crate::ErrorKind::InvalidInput`],
@@ -86,7 +89,8 @@ fn query_snapshot(
 ) -> Result<(Table, Explain)> {
     let started = Instant::now();
     let counters = ScanCounters::default();
-    let prepared = prepared::Prepared::new(snapshot, query)?;
+    let query = query.distinct(|name| snapshot.catalog().metric(name).is_some())?;
+    let prepared = prepared::Prepared::new(snapshot, &query)?;
     let planned = Instant::now();
     let memory_bytes = store.options().memory_bytes;
     let execution = passes::Execution {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Cell, MetricDefinition, MetricType, Table};
+use crate::model::{Cell, MetricDefinition, MetricType, Table, TableColumn};
 use crate::scan::{Block, Piece, Scan, ScanCounters};
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
@@ -89,7 +89,10 @@ impl Store {
         let scan = Scan::new(snapshot, request.range, vec![definition.handle], &counters)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
-        let mut table = Table::with_names(&["device", "n", "mean", "stddev", "count"]);
+        let unit = |name: &str| definition.unit.clone().filter(|_| matches!(name, "mean" | "stddev"));
+        let columns = ["device", "n", "mean", "stddev", "count"];
+        let columns = columns.map(|name| TableColumn { name: name.to_owned(), unit: unit(name) });
+        let mut table = Table::new(columns.into());
         let work = |device: &DeviceEntry| {
             Ok((device.id.to_string(), outliers(&scan, device, &definition, request, progress)?))
         };

@@ -1,6 +1,7 @@
 //! A question to a store, and how to ask it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -256,7 +257,7 @@ impl Query {
         Self::expressions([Expression::metric(name)])
     }
 
-    /// About several metrics, or arithmetic of metrics.
+    /// About several metrics, or arithmetic of metrics. One that is named twice is answered once.
     #[must_use]
     pub fn expressions(metrics: impl IntoIterator<Item = Expression>) -> Self {
         Self {
@@ -274,10 +275,27 @@ impl Query {
         }
     }
 
-    /// Which aggregates.
+    /// The same question with names resolved, and what is named twice, as a metric and in quotes, only once.
+    pub(super) fn distinct(&self, is_metric: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut metrics: Vec<Expression> = Vec::with_capacity(self.metrics.len());
+        for named in &self.metrics {
+            let found = named.resolve(&is_metric)?;
+            match metrics.iter().find(|other| other.text() == found.text()) {
+                None => metrics.push(found),
+                Some(other) if *other == found => {}
+                Some(other) => {
+                    let message = format!("a metric and arithmetic are both called '{}'", other.text().escape_debug());
+                    return Err(Error::new(ErrorKind::InvalidInput, message).advise("ask for one at a time"));
+                }
+            }
+        }
+        Ok(Self { metrics, ..self.clone() })
+    }
+
+    /// Which aggregates. One that is named twice, as `p50` and `p50.0`, is answered once.
     #[must_use]
     pub fn aggregate(mut self, aggregates: impl IntoIterator<Item = Aggregate>) -> Self {
-        self.aggregates = aggregates.into_iter().collect();
+        self.aggregates = first_of_each(aggregates, Aggregate::to_string);
         self
     }
 
@@ -288,10 +306,11 @@ impl Query {
         self
     }
 
-    /// One answer per value of these attributes, as they were at the time of each sample; `device` is the device's id.
+    /// One answer per value of these attributes, as they were at the time of each sample; `device` is the device's id. One that is
+    /// named twice is answered once.
     #[must_use]
     pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
-        self.by = attributes.into_iter().map(Into::into).collect();
+        self.by = first_of_each(attributes.into_iter().map(Into::into), Clone::clone);
         self
     }
 
@@ -323,7 +342,7 @@ impl Query {
         self
     }
 
-    /// Rows in rising order of a column of the answer; rows without a value come last.
+    /// Rows in rising order of a column of the answer, groups that are numbers as numbers; rows without a value come last.
     #[must_use]
     pub fn order(mut self, column: impl Into<String>) -> Self {
         self.order = Some((column.into(), false));
@@ -350,6 +369,12 @@ impl Query {
         self.statistics = allowed;
         self
     }
+}
+
+/// The first one under each name, in their order.
+pub(super) fn first_of_each<T>(all: impl IntoIterator<Item = T>, name: impl Fn(&T) -> String) -> Vec<T> {
+    let mut named = BTreeSet::new();
+    all.into_iter().filter(|one| named.insert(name(one))).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use super::explain::Explain;
 use super::latest::cell;
 use super::prepared::metric;
 
+/// The fewest rows to choose: the first, the last, and one between them.
+const DOWNSAMPLED_LEAST: usize = 3;
 /// Rows of one batch of an answer.
 const BATCH_ROWS: usize = 8_192;
 
@@ -49,7 +51,7 @@ impl SamplesRequest {
         self
     }
 
-    /// About so many rows (at least three for each metric), chosen so that peaks stay: Steinarsson, "Downsampling Time Series
+    /// About so many rows, three or more (and at least three for each metric), chosen so that peaks stay: Steinarsson, "Downsampling Time Series
     /// for Visual Representation" (2013), largest triangle three buckets; each metric chooses its share of the rows.
     #[must_use]
     pub fn downsample(mut self, rows: usize) -> Self {
@@ -63,8 +65,8 @@ impl Store {
     /// empty: it names the columns. `visit` returns false to stop.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown device or metric, [`ErrorKind::InvalidInput`] for an empty range, [`ErrorKind::LimitExceeded`] when rows to choose from do not fit
-    /// into half of the memory budget, [`ErrorKind::Corruption`], [`ErrorKind::Cancelled`], [`ErrorKind::SnapshotExpired`].
+    /// [`ErrorKind::NotFound`] for an unknown device or metric, [`ErrorKind::InvalidInput`] for an empty range or fewer than three rows to choose,
+    /// [`ErrorKind::LimitExceeded`] when rows to choose from do not fit into half of the memory budget, [`ErrorKind::Corruption`], [`ErrorKind::Cancelled`], [`ErrorKind::SnapshotExpired`].
     pub fn samples(
         &self,
         snapshot: &Snapshot,
@@ -74,6 +76,12 @@ impl Store {
     ) -> Result<Explain> {
         let started = Instant::now();
         check_range(request.range)?;
+        if let Some(rows) = request.downsample.filter(|rows| *rows < DOWNSAMPLED_LEAST) {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("{rows} rows can not keep the shape of samples"))
+                .advise(format!(
+                    "downsample to {DOWNSAMPLED_LEAST} rows or more: the first, the last, and peaks between"
+                )));
+        }
         let device = device(snapshot, &request.device)?;
         let counters = ScanCounters::default();
         let metrics = if request.metrics.is_empty() {
@@ -192,10 +200,21 @@ struct Batches<'a> {
 
 impl Batches<'_> {
     fn empty(&self) -> Table {
-        let plain = ["device", "time"].map(|name| TableColumn { name: name.to_owned(), unit: None });
-        let metrics =
-            self.metrics.iter().map(|metric| TableColumn { name: metric.name.to_string(), unit: metric.unit.clone() });
-        Table::new(plain.into_iter().chain(metrics).collect())
+        let mut columns: Vec<TableColumn> =
+            ["device", "time"].map(|name| TableColumn { name: name.to_owned(), unit: None }).into();
+        for metric in self.metrics {
+            let mut name = metric.name.to_string();
+            // A metric of a store that was written before these names were refused gives way.
+            while columns.iter().any(|column| column.name == name) || self.is_another(&name, metric) {
+                name.push_str("_metric");
+            }
+            columns.push(TableColumn { name, unit: metric.unit.clone() });
+        }
+        Table::new(columns)
+    }
+
+    fn is_another(&self, name: &str, metric: &MetricDefinition) -> bool {
+        self.metrics.iter().any(|other| other.handle != metric.handle && other.name.as_str() == name)
     }
 
     /// Gives rows, or those chosen, in batches; false when told to stop.
@@ -243,7 +262,7 @@ pub(super) fn as_type(cell: Cell, metric: &MetricDefinition) -> Cell {
 /// The rows to keep of each piece: the union of what each metric of numbers chooses.
 fn choose(pieces: &[DeviceRows], metrics: &[MetricDefinition], rows: usize) -> Vec<Vec<u32>> {
     let mut kept: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); pieces.len()];
-    let share = (rows / metrics.len().max(1)).max(3);
+    let share = (rows / metrics.len().max(1)).max(DOWNSAMPLED_LEAST);
     for metric in metrics {
         let mut places: Vec<(usize, u32)> = Vec::new();
         let mut points: Vec<(f64, f64)> = Vec::new();

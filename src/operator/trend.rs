@@ -12,6 +12,7 @@ use crate::store::{Progress, Snapshot, Store};
 use crate::time::{DAY_NS, Timestamp, Window};
 
 use super::aggregate::Aggregate;
+use super::answer::{behind_groups, compare_keys};
 use super::cohort::GroupKey;
 use super::explain::Explain;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
@@ -69,7 +70,7 @@ impl Trend {
 }
 
 impl Store {
-    /// Fits trends at this moment: group columns, `n` (windows that have samples), `slope_per_day` with its 95% interval
+    /// Fits trends at this moment: group columns (named and ordered as by [`Store::query`]), `n` (windows that have samples), `slope_per_day` with its 95% interval
     /// `slope_low` and `slope_high` (autocorrelation taken into account), `theil_sen_per_day`, `p_value` (pre-whitened
     /// Mann-Kendall), `first_fitted`, `last_fitted`. What too few windows can not tell is null: three for a line, eight for the test.
     ///
@@ -107,7 +108,8 @@ impl Store {
         self.install(|| execution.run(&mut |key, window, parts| means.take(key, window, &parts)))?;
         let scanned = std::time::Instant::now();
         let mut table = Table::new(columns(query, prepared.unit(0)));
-        let groups: Vec<(Arc<GroupKey>, Vec<(Timestamp, f64)>)> = means.groups.into_iter().collect();
+        let mut groups: Vec<(Arc<GroupKey>, Vec<(Timestamp, f64)>)> = means.groups.into_iter().collect();
+        groups.sort_by(|a, b| compare_keys(&a.0, &b.0));
         let rows: Vec<Result<Vec<Cell>>> = self.install(|| {
             let fitted = groups.into_par_iter().map(|(key, windows)| {
                 progress.map_or(Ok(()), Progress::check)?;
@@ -144,14 +146,13 @@ impl Means {
 
 fn columns(query: &Query, unit: Option<String>) -> Vec<TableColumn> {
     let plain = |name: &str| TableColumn { name: name.to_owned(), unit: None };
-    let mut columns: Vec<TableColumn> = query.by.iter().map(|name| plain(name)).collect();
     let per_day = unit.as_ref().map(|unit| format!("{unit}/d"));
     let with = |name: &str, unit: &Option<String>| TableColumn { name: name.to_owned(), unit: unit.clone() };
-    columns.push(plain("n"));
+    let mut columns = vec![plain("n")];
     columns.extend(["slope_per_day", "slope_low", "slope_high", "theil_sen_per_day"].map(|name| with(name, &per_day)));
     columns.push(plain("p_value"));
     columns.extend(["first_fitted", "last_fitted"].map(|name| with(name, &unit)));
-    columns
+    behind_groups(&query.by, columns)
 }
 
 /// The row of a group, by the middles of its windows.

@@ -75,16 +75,22 @@ impl Timestamp {
     /// [`ErrorKind::InvalidInput`] when the text is none of these, or lies outside 1677 to 2262.
     pub fn parse(text: &str) -> Result<Self> {
         let trimmed = text.trim();
-        parse_epoch(trimmed)
-            .or_else(|| parse_calendar(trimmed))
-            .ok_or_else(|| {
-                Error::new(ErrorKind::InvalidInput, format!("'{text}' is not a time"))
-                    .advise("write RFC 3339 (2025-06-15T00:00:00Z), a date, or an epoch number with its unit (1735689600s, ...ms, ...us, ...ns)")
-            })
+        let wrong = |what: &str| Error::new(ErrorKind::InvalidInput, format!("'{}' {what}", text.escape_debug()));
+        match parse_epoch(trimmed).or_else(|| parse_calendar(trimmed)) {
+            Some(Some(at)) => Ok(at),
+            Some(None) => {
+                let (first, last) = (Self::MIN, Self::MAX);
+                Err(wrong("lies outside the times that can be stored").advise(format!("use {first} to {last}")))
+            }
+            None => Err(wrong("is not a time").advise(
+                "write RFC 3339 (2025-06-15T00:00:00Z), a date, or an epoch number with its unit (1735689600s, ...ms, ...us, ...ns)",
+            )),
+        }
     }
 }
 
-fn parse_epoch(text: &str) -> Option<Timestamp> {
+/// The instant of a text that is an epoch number; the inner `None` where it can not be stored.
+fn parse_epoch(text: &str) -> Option<Option<Timestamp>> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let scale: i64 = match &text[digits.len()..] {
         "s" => SECOND_NS,
@@ -93,17 +99,20 @@ fn parse_epoch(text: &str) -> Option<Timestamp> {
         "ns" => 1,
         _ => return None,
     };
-    digits.parse::<i64>().ok()?.checked_mul(scale).map(Timestamp)
+    let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+    let is_number = !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse::<i64>().ok()?.checked_mul(scale).map(Timestamp))
 }
 
-fn parse_calendar(text: &str) -> Option<Timestamp> {
+/// The instant of a text that is a date or RFC 3339; the inner `None` where it can not be stored.
+fn parse_calendar(text: &str) -> Option<Option<Timestamp>> {
     let instant = match DateTime::parse_from_rfc3339(text) {
         Ok(instant) => instant.timestamp_nanos_opt(),
         Err(_) => {
             NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0)?.and_utc().timestamp_nanos_opt()
         }
     };
-    instant.map(Timestamp)
+    Some(instant.map(Timestamp))
 }
 
 impl fmt::Display for Timestamp {

@@ -7,14 +7,14 @@
 mod arguments;
 mod output;
 mod progress;
+mod usage;
 mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use fleetlog::{Error, ErrorKind};
 
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, Common, Verb};
 
 /// How a verb ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,11 @@ fn quiet_caught_panics() {
 
 fn main() -> ExitCode {
     quiet_caught_panics();
-    let arguments = Arguments::parse();
+    let arguments = match usage::read() {
+        Ok(arguments) => arguments,
+        Err(usage::Ended::Told) => return ExitCode::SUCCESS,
+        Err(usage::Ended::Wrong(message)) => return fail(&message, 2),
+    };
     let quiet = arguments.common.quiet;
     match run(arguments) {
         Ok(Outcome::Done) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
@@ -83,11 +87,22 @@ fn main() -> ExitCode {
             progress::note(quiet, &format!("{what} {kept}: see `fleetlog rejections`"));
             ExitCode::from(4)
         }
-        Err(Failure::Usage(error)) => fail(&error.to_string(), 2),
-        Err(Failure::Library(error)) => {
-            fail(&error.to_string(), if error.kind() == ErrorKind::StoreHeld { 5 } else { 1 })
-        }
+        Err(Failure::Usage(error)) => fail(&told(&error), 2),
+        Err(Failure::Library(error)) => fail(&told(&error), if error.kind() == ErrorKind::StoreHeld { 5 } else { 1 }),
         Err(Failure::Output(error)) => fail(&format!("the output could not be written: {error}"), 1),
+    }
+}
+
+/// An error in the words of the command, where its advice is one for programs.
+fn told(error: &Error) -> String {
+    const INIT: &str = "make one with `fleetlog init STORE`";
+    let text = error.to_string();
+    match error.advice() {
+        Some(advice) if advice.contains("Options::create") => text.replace(advice, INIT),
+        None if error.kind() == ErrorKind::NotFound && error.message().contains("no store") => {
+            format!("{text}; {INIT}")
+        }
+        _ => text,
     }
 }
 
@@ -96,8 +111,20 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// A format is for tables: a verb that prints none would leave it out silently.
+fn check_format(common: &Common, verb: &Verb) -> Result<(), Error> {
+    match (common.format, verb.prints_no_table()) {
+        (Some(_), Some((verb, prints))) => {
+            Err(Error::new(ErrorKind::InvalidInput, format!("{verb} prints {prints}, which has no --format"))
+                .advise("leave --format out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     let common = &arguments.common;
+    check_format(common, &arguments.verb)?;
     match &arguments.verb {
         Verb::Init { store } => verbs::write::init(common, store),
         Verb::Import(what) => verbs::import::import(common, what),

@@ -23,6 +23,11 @@ pub(crate) fn note(quiet: bool, text: &str) {
     }
 }
 
+/// So many things, in words: `1 device`, `2 devices`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Runs a call with a progress bar, where stderr is a terminal and the user wants one.
 pub(crate) fn with_bar<R>(quiet: bool, what: &str, bytes: bool, call: impl FnOnce(&Progress) -> R) -> R {
     let progress = Progress::default();

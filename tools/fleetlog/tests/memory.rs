@@ -36,7 +36,7 @@ fn within(words: &[&str]) -> String {
 fn watched(words: &[&str]) -> (Option<u64>, String) {
     let memory = format!("{MEMORY_MIB}MiB");
     let mut child = command(words)
-        .args(["--memory", &memory, "--quiet", "--format", "csv"])
+        .args(["--memory", &memory, "--quiet"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

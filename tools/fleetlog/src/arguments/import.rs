@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use fleetlog::ingest::{AmbiguousTime, TimeUnit};
 use fleetlog::{EventKind, Timestamp};
 
-use super::value::{library, mark, pair, pair_or_one, time};
+use super::value::{Names, Pairs, library, mark, names, pairs, pairs_or_names, time};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Import {
@@ -42,21 +42,21 @@ pub(crate) struct SamplesImportArguments {
     pub(crate) time: Option<String>,
     #[command(flatten)]
     pub(crate) times: Times,
-    /// The columns that are metrics; all but device and time by default.
-    #[arg(long, value_name = "COL", value_delimiter = ',')]
-    pub(crate) metrics: Option<Vec<String>>,
-    /// A new name for a column.
-    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
-    pub(crate) rename: Vec<(String, String)>,
-    /// The unit of a metric.
-    #[arg(long, value_name = "METRIC=UNIT", value_parser = pair)]
-    pub(crate) unit: Vec<(String, String)>,
+    /// The columns that are metrics; all but device and time by default. A name with a comma in it stands in double quotes.
+    #[arg(long, value_name = "COL[,COL]", value_parser = names)]
+    pub(crate) metrics: Vec<Names>,
+    /// A new name for a column. No metric is called device or time, as answers have columns of these names: time=clock.
+    #[arg(long, value_name = "OLD=NEW[,OLD=NEW]", value_parser = pairs)]
+    pub(crate) rename: Vec<Pairs>,
+    /// The unit of a metric, by its new name.
+    #[arg(long, value_name = "METRIC=UNIT[,METRIC=UNIT]", value_parser = pairs)]
+    pub(crate) unit: Vec<Pairs>,
     /// Metrics that are counters: a decrease is a reset.
-    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
-    pub(crate) counter: Vec<String>,
+    #[arg(long, value_name = "METRIC[,METRIC]", value_parser = names)]
+    pub(crate) counter: Vec<Names>,
     /// Columns that are text whatever their values look like.
-    #[arg(long, value_name = "COL", value_delimiter = ',')]
-    pub(crate) text: Vec<String>,
+    #[arg(long, value_name = "COL[,COL]", value_parser = names)]
+    pub(crate) text: Vec<Names>,
     /// Rows of one device and instant with different values of this column are kept apart, 1 ns each.
     #[arg(long, value_name = "COL")]
     pub(crate) sequence: Option<String>,
@@ -110,12 +110,13 @@ pub(crate) struct DevicesImportArguments {
     pub(crate) from_column: Option<String>,
     #[command(flatten)]
     pub(crate) times: Times,
-    /// A column that is an attribute, and its name (COL or COL=NAME); all columns by default.
-    #[arg(long, value_name = "COL=NAME", value_parser = pair_or_one)]
-    pub(crate) attribute: Vec<(String, String)>,
+    /// A column that is an attribute, and its name (COL or COL=NAME); all columns by default. No attribute is called device, time or
+    /// window, as answers have columns of these names.
+    #[arg(long, value_name = "COL=NAME[,COL]", value_parser = pairs_or_names)]
+    pub(crate) attribute: Vec<Pairs>,
     /// Columns whose values are numbers, beside lat, lon and the like.
-    #[arg(long, value_name = "COL", value_delimiter = ',')]
-    pub(crate) number: Vec<String>,
+    #[arg(long, value_name = "COL[,COL]", value_parser = names)]
+    pub(crate) number: Vec<Names>,
     #[command(flatten)]
     pub(crate) marks: Marks,
 }
@@ -142,8 +143,8 @@ pub(crate) struct EventsImportArguments {
     #[arg(long, value_name = "COL")]
     pub(crate) kind_column: Option<String>,
     /// A column that is a label, and its name (COL or COL=NAME).
-    #[arg(long, value_name = "COL", value_parser = pair_or_one)]
-    pub(crate) label: Vec<(String, String)>,
+    #[arg(long, value_name = "COL[,COL]", value_parser = pairs_or_names)]
+    pub(crate) label: Vec<Pairs>,
     /// What stands between the fields of a CSV file.
     #[arg(long, value_name = "C", default_value = ",", value_parser = mark)]
     pub(crate) delimiter: u8,

@@ -10,7 +10,7 @@ use fleetlog::operator::{Aggregate, AttributeFilter, Expression, Fill, ValueFilt
 use fleetlog::{EventKind, Timestamp, Window};
 
 pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
-pub(crate) use value::{Expressions, Names};
+pub(crate) use value::{Expressions, Names, all_names, all_pairs};
 use value::{condition, duration, expression, expressions, library, names, pair, size, threads, time};
 
 /// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// How data is written: a table on a terminal, CSV elsewhere, unless this says otherwise.
+    /// How data is written: a table on a terminal, CSV elsewhere, unless this says otherwise. Verbs that print no
+    /// table refuse it: dump prints text.
     #[arg(long, global = true, value_enum, help_heading = "Everywhere")]
     pub(crate) format: Option<Format>,
     /// No progress and no notes.
@@ -91,7 +92,7 @@ pub(crate) enum Verb {
     },
     /// Aggregates metrics by windows of time and groups of the fleet.
     Query(QueryArguments),
-    /// Fits a trend to the means of windows, by group.
+    /// Fits a trend to the means of windows, by group: slopes in the metric's unit per day.
     Trend(TrendArguments),
     /// Prints the rows of one device, oldest first.
     Samples(SamplesArguments),
@@ -132,6 +133,20 @@ pub(crate) enum Verb {
     },
 }
 
+impl Verb {
+    /// What a verb prints that writes no table.
+    pub(crate) fn prints_no_table(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Init { .. } => Some(("init", "no data")),
+            Self::Attribute(AttributeVerb::Set { .. }) => Some(("attribute set", "no data")),
+            Self::Dump(_) => Some(("dump", "text for a person")),
+            Self::Compact { .. } => Some(("compact", "no data")),
+            Self::Delete(_) => Some(("delete", "no data")),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AttributeVerb {
     /// Says what a device was over an interval of time; the past can be corrected.
@@ -141,7 +156,7 @@ pub(crate) enum AttributeVerb {
         /// The device's id.
         #[arg(long)]
         device: String,
-        /// The attribute and its value; an empty value says that it had none.
+        /// The attribute and its value; an empty value says that it had none. No attribute is called device, time or window.
         #[arg(long, value_name = "A=V", value_parser = pair)]
         attribute: (String, String),
         /// The value is a number.
@@ -194,15 +209,17 @@ pub(crate) struct QueryArguments {
     /// comma in it, a name stands in double quotes: '"co2-ppm"*1e-3'.
     #[arg(long, value_name = "M[,M]", required = true, value_parser = expressions)]
     pub(crate) metric: Vec<Expressions>,
-    /// count, sum, mean, min, max, stddev, variance, first, last, median, pNN, histogram, rate, delta, slope, count_nan.
+    /// count, sum, mean, min, max, stddev, variance, first, last, median, pNN, histogram, rate, delta, slope, count_nan. In the
+    /// metric's unit, but for variance (its square), rate (per second), slope (per day) and what counts; tables say it.
     #[arg(long, value_name = "A[,A]", value_delimiter = ',', required = true, value_parser = library::<Aggregate>)]
     pub(crate) aggregate: Vec<Aggregate>,
     /// One row per window: 5m, 1h, 1d, 1w, 1mo, 1y.
     #[arg(long, value_name = "D", value_parser = library::<Window>)]
     pub(crate) every: Option<Window>,
-    /// One row per value of these attributes, as they were at the time of each sample; or by device.
-    #[arg(long, value_name = "ATTR[,ATTR]", value_delimiter = ',')]
-    pub(crate) by: Vec<String>,
+    /// One row per value of these attributes, as they were at the time of each sample; or by device. Rows come by group, those that
+    /// are numbers first, as numbers, then by window.
+    #[arg(long, value_name = "ATTR[,ATTR]", value_parser = names)]
+    pub(crate) by: Vec<Names>,
     #[command(flatten)]
     pub(crate) cohort: Cohort,
     /// Only instants at which a metric passes, as 'temperature_c>25', or a text, as 'mode=on'; repeats as AND.
@@ -218,7 +235,7 @@ pub(crate) struct QueryArguments {
     /// At most so many rows.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Rows in rising order of a column, or in falling order with COL:desc.
+    /// Rows in rising order of a column, or in falling order with COL:desc; texts that are numbers come first, as numbers.
     #[arg(long, value_name = "COL")]
     pub(crate) order: Option<String>,
     /// Only the number of rows.
@@ -237,8 +254,8 @@ pub(crate) struct TrendArguments {
     #[arg(long, value_name = "D", value_parser = library::<Window>)]
     pub(crate) every: Window,
     /// One line per value of these attributes, as they were at the time of each sample; or by device.
-    #[arg(long, value_name = "ATTR[,ATTR]", value_delimiter = ',')]
-    pub(crate) by: Vec<String>,
+    #[arg(long, value_name = "ATTR[,ATTR]", value_parser = names)]
+    pub(crate) by: Vec<Names>,
     #[command(flatten)]
     pub(crate) cohort: Cohort,
     /// Only instants at which a metric passes; repeats as AND.
@@ -265,7 +282,7 @@ pub(crate) struct SamplesArguments {
     /// Up to this instant, which is not included.
     #[arg(long, value_name = "T", value_parser = time)]
     pub(crate) to: Option<Timestamp>,
-    /// About so many rows, chosen so that peaks stay (LTTB).
+    /// About so many rows, three or more, chosen so that peaks stay (LTTB).
     #[arg(long, value_name = "N")]
     pub(crate) downsample: Option<usize>,
 }

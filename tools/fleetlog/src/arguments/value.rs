@@ -16,7 +16,7 @@ pub(super) fn duration(text: &str) -> Result<i64, fleetlog::Error> {
     fleetlog::time::parse_duration_ns(text)
 }
 
-/// Names between commas; a name in double quotes may have a comma in it.
+/// Words between commas; what stands in double quotes may have commas in it.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
@@ -45,16 +45,65 @@ pub(super) fn expression(text: &str) -> Result<Expression, String> {
     Ok(Expression::named(text))
 }
 
-/// Names of metrics.
+/// Names of metrics, columns or attributes.
 #[derive(Debug, Clone)]
 pub(crate) struct Names(pub(crate) Vec<String>);
 
-pub(super) fn names(text: &str) -> Result<Names, String> {
-    let plain = |part: String| match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+/// All names of a list that was given in parts.
+pub(crate) fn all_names(parts: &[Names]) -> Vec<String> {
+    parts.iter().flat_map(|names| names.0.iter().cloned()).collect()
+}
+
+fn without_quotes(part: &str) -> String {
+    match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inside) => inside.replace("\"\"", "\""),
-        None => part,
+        None => part.to_owned(),
+    }
+}
+
+pub(super) fn names(text: &str) -> Result<Names, String> {
+    Ok(Names(split(text)?.iter().map(|part| without_quotes(part)).collect()))
+}
+
+/// Words with what each of them is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+/// All pairs of a list that was given in parts.
+pub(crate) fn all_pairs(parts: &[Pairs]) -> Vec<(String, String)> {
+    parts.iter().flat_map(|pairs| pairs.0.iter().cloned()).collect()
+}
+
+/// The two words of a part, cut at the first '=' outside quotes.
+fn halves(part: &str) -> Option<(String, String)> {
+    let mut quoted = false;
+    let cut = part.find(|c: char| {
+        quoted ^= c == '"';
+        c == '=' && !quoted
+    })?;
+    let (left, right) = (without_quotes(&part[..cut]), without_quotes(&part[cut + 1..]));
+    (!left.is_empty() && !right.is_empty()).then_some((left, right))
+}
+
+pub(super) fn pairs(text: &str) -> Result<Pairs, String> {
+    let pair = |part: &String| {
+        halves(part).ok_or_else(|| {
+            format!(
+                "'{part}' is no pair: write A=B, with commas between several (A=B,C=D), and what has a comma in it in double \
+                 quotes"
+            )
+        })
     };
-    Ok(Names(split(text)?.into_iter().map(plain).collect()))
+    Ok(Pairs(split(text)?.iter().map(pair).collect::<Result<_, _>>()?))
+}
+
+pub(super) fn pairs_or_names(text: &str) -> Result<Pairs, String> {
+    let one = |part: &String| match halves(part) {
+        Some(pair) => Ok(pair),
+        None if part.contains('=') && !part.starts_with('"') => Err(format!("'{part}' lacks a name beside '='")),
+        None => Ok((without_quotes(part), without_quotes(part))),
+    };
+    Ok(Pairs(split(text)?.iter().map(one).collect::<Result<_, _>>()?))
 }
 
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
@@ -62,10 +111,6 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((left, right)) if !left.is_empty() => Ok((left.to_owned(), right.to_owned())),
         _ => Err("write two words with '=' between them".to_owned()),
     }
-}
-
-pub(super) fn pair_or_one(text: &str) -> Result<(String, String), String> {
-    if text.contains('=') { pair(text) } else { Ok((text.to_owned(), text.to_owned())) }
 }
 
 pub(super) fn condition(text: &str) -> Result<AttributeFilter, String> {
@@ -101,5 +146,29 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(threads) if threads <= THREADS_MAX => Ok(threads),
         _ => Err(format!("a number from 0 (all cores) to {THREADS_MAX} is wanted")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_pairs_are_cut_at_commas_outside_quotes() {
+        let read = |text: &str| pairs(text).map(|pairs| pairs.0);
+        let pair = |left: &str, right: &str| (left.to_owned(), right.to_owned());
+        assert_eq!(read("a=V,b=bar").unwrap(), [pair("a", "V"), pair("b", "bar")]);
+        assert_eq!(read("a=m/s").unwrap(), [pair("a", "m/s")]);
+        assert_eq!(
+            read("\"Temp, outside\"=degC,x=\"=, y\"").unwrap(),
+            [pair("Temp, outside", "degC"), pair("x", "=, y")]
+        );
+        for wrong in ["a", "a=", "=V", "a=V,", "a=V,b", "a=V,,b=W", ""] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        let read = |text: &str| pairs_or_names(text).map(|pairs| pairs.0);
+        assert_eq!(read("part,code=kind").unwrap(), [pair("part", "part"), pair("code", "kind")]);
+        assert_eq!(read("\"a, b\"").unwrap(), [pair("a, b", "a, b")]);
+        assert!(read("a=").is_err() && read("a=b,=c").is_err());
     }
 }

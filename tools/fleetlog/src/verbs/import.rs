@@ -8,7 +8,9 @@ use fleetlog::import::{
 };
 use fleetlog::{Cell, ErrorKind, Progress, Store, Table};
 
-use crate::arguments::{Common, DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
+use crate::arguments::{
+    Common, DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times, all_names, all_pairs,
+};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
@@ -39,11 +41,11 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
     options.link_to.clone_from(&arguments.link_to);
     options.time_column.clone_from(&arguments.time);
     options.times = times(&arguments.times);
-    options.metrics.clone_from(&arguments.metrics);
-    options.rename.clone_from(&arguments.rename);
-    options.units.clone_from(&arguments.unit);
-    options.counters.clone_from(&arguments.counter);
-    options.text_columns.clone_from(&arguments.text);
+    options.metrics = (!arguments.metrics.is_empty()).then(|| all_names(&arguments.metrics));
+    options.rename = all_pairs(&arguments.rename);
+    options.units = all_pairs(&arguments.unit);
+    options.counters = all_names(&arguments.counter);
+    options.text_columns = all_names(&arguments.text);
     options.sequence_column.clone_from(&arguments.sequence);
     options.name_with_measurement = arguments.measurement_in_names;
     options.delimiter = arguments.marks.delimiter;
@@ -89,8 +91,8 @@ fn devices(common: &Common, arguments: &DevicesImportArguments) -> Result<Outcom
     options.from = arguments.from;
     options.from_column.clone_from(&arguments.from_column);
     options.times = times(&arguments.times);
-    options.attributes.clone_from(&arguments.attribute);
-    options.number_columns.clone_from(&arguments.number);
+    options.attributes = all_pairs(&arguments.attribute);
+    options.number_columns = all_names(&arguments.number);
     options.delimiter = arguments.marks.delimiter;
     options.decimal = arguments.marks.decimal;
     options.check()?;
@@ -112,7 +114,7 @@ fn events(common: &Common, arguments: &EventsImportArguments) -> Result<Outcome,
     };
     let mut options = EventsImport::new(&arguments.device, &arguments.time, kind);
     options.times = times(&arguments.times);
-    options.labels.clone_from(&arguments.label);
+    options.labels = all_pairs(&arguments.label);
     options.delimiter = arguments.delimiter;
     options.check()?;
     let store = open_writer(common, &arguments.store)?;

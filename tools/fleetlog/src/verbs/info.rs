@@ -101,7 +101,12 @@ pub(crate) fn dump(common: &Common, arguments: &DumpArguments) -> Result<Outcome
         _ if out.closed => Err(Failure::ClosedPipe),
         Ok(0) => Ok(Outcome::Done),
         Ok(damage) => {
-            Err(Error::new(ErrorKind::Corruption, format!("{damage} parts are damaged, as the lines with DAMAGE say"))
+            let what = if damage == 1 {
+                "1 part is damaged, as the line with DAMAGE says"
+            } else {
+                &format!("{damage} parts are damaged, as the lines with DAMAGE say")
+            };
+            Err(Error::new(ErrorKind::Corruption, what)
                 .at_path(&arguments.store)
                 .advise("restore the store from a backup, or import the files again")
                 .into())

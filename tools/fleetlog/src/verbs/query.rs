@@ -3,17 +3,17 @@
 use fleetlog::operator::{Query, Trend};
 use fleetlog::{Cell, Error, ErrorKind, Table, Window};
 
-use crate::arguments::{Common, QueryArguments, TrendArguments};
+use crate::arguments::{Common, QueryArguments, TrendArguments, all_names};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{open_reader, repeat};
+use super::{note_unknown, open_reader, repeat};
 
 pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
     let mut query = Query::expressions(arguments.metric.iter().flat_map(|named| named.0.iter().cloned()))
         .aggregate(arguments.aggregate.iter().copied())
-        .by(arguments.by.iter().cloned())
+        .by(all_names(&arguments.by))
         .between(from, to)
         .fill(arguments.fill)
         .statistics(!common.no_statistics);
@@ -37,6 +37,7 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
         query = query.limit(limit);
     }
     let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.query_at(&reading.snapshot, &query, Some(progress))?))
     })?;
@@ -54,7 +55,7 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
     let (from, to) = arguments.cohort.range();
     let every = zoned(Some(arguments.every), arguments.zone.as_deref())?.unwrap_or(arguments.every);
     let mut trend = Trend::new(arguments.metric.clone(), every)
-        .by(arguments.by.iter().cloned())
+        .by(all_names(&arguments.by))
         .between(from, to)
         .statistics(!common.no_statistics);
     for condition in &arguments.cohort.conditions {
@@ -64,6 +65,7 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
         trend = trend.filter_value(filter.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
     })?;

@@ -6,11 +6,13 @@ use std::time::Instant;
 use fleetlog::operator::{EventsRequest, GapsRequest, LatestRequest, OutliersRequest, SamplesRequest};
 use fleetlog::{Cell, Event, Table, Timestamp};
 
-use crate::arguments::{Common, EventsArguments, GapsArguments, LatestArguments, OutliersArguments, SamplesArguments};
+use crate::arguments::{
+    Common, EventsArguments, GapsArguments, LatestArguments, OutliersArguments, SamplesArguments, all_names,
+};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{open_reader, repeat, timed};
+use super::{note_unknown, open_reader, repeat, timed};
 
 /// Hands batches to the output while the library still produces them; what stops the output stops the call.
 struct Sink {
@@ -39,7 +41,7 @@ impl Sink {
 
 pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<Outcome, Failure> {
     let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
-    let metrics = arguments.metric.iter().flat_map(|named| named.0.iter().cloned());
+    let metrics = all_names(&arguments.metric);
     let mut request = SamplesRequest::device(&arguments.device).metrics(metrics).between(from, to);
     if let Some(rows) = arguments.downsample {
         request = request.downsample(rows);
@@ -62,13 +64,14 @@ pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<O
 pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
     let mut request = LatestRequest::default()
-        .metrics(arguments.metric.iter().flat_map(|named| named.0.iter().cloned()))
+        .metrics(all_names(&arguments.metric))
         .between(from, to)
         .statistics(!common.no_statistics);
     for condition in &arguments.cohort.conditions {
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.latest(&reading.snapshot, &request, Some(progress))?))
     })?;
@@ -83,6 +86,7 @@ pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.gaps(&reading.snapshot, &request, Some(progress))?))
     })?;
@@ -98,6 +102,7 @@ pub(crate) fn outliers(common: &Common, arguments: &OutliersArguments) -> Result
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.outliers(&reading.snapshot, &request, Some(progress))?))
     })?;
@@ -115,6 +120,7 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let mut sink = Sink { output: Output::new(common), failure: None };
     let names = ["device", "time", "kind", "labels"];
     let mut first = true;

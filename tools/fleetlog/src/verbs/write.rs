@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fleetlog::ingest::{Number, is_out_of_range, parse_number};
 use fleetlog::operator::{attribute as where_attribute, attribute_history, attribute_statements, cohort_stretches};
 use fleetlog::{Delete, Error, ErrorKind, MetricName, Options, Store, TimeRange, WriteBatch};
 
@@ -9,7 +10,7 @@ use crate::arguments::{AttributeVerb, Common, DeleteArguments};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{open_reader, open_writer, options};
+use super::{note_unknown, open_reader, open_writer, options};
 
 pub(crate) fn init(common: &Common, path: &Path) -> Result<Outcome, Failure> {
     let filled = path.is_dir() && std::fs::read_dir(path).is_ok_and(|mut folder| folder.next().is_some());
@@ -47,12 +48,7 @@ pub(crate) fn attribute(common: &Common, verb: &AttributeVerb) -> Result<Outcome
             let entry = match (value.is_empty(), number) {
                 (true, _) => batch.attribute_none(device, name),
                 (false, false) => batch.attribute(device, name, value.as_str()),
-                (false, true) => {
-                    let number: f64 = value.parse().map_err(|_| {
-                        Error::new(ErrorKind::InvalidInput, format!("'{}' is not a number", value.escape_default()))
-                    })?;
-                    batch.attribute(device, name, number)
-                }
+                (false, true) => batch.attribute(device, name, number_of(value)?),
             };
             entry.from(range.from).to(range.to);
             store.write(batch)?;
@@ -67,6 +63,20 @@ pub(crate) fn attribute(common: &Common, verb: &AttributeVerb) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
+/// The value of an attribute that is a number.
+fn number_of(text: &str) -> Result<f64, Error> {
+    let number = match parse_number(text, b'.') {
+        Some(Number::Integer(value)) => Some(value as f64),
+        Some(Number::Float(value)) => Some(value).filter(|value| value.is_finite()),
+        Some(Number::Boolean(_)) | None => None,
+    };
+    number.ok_or_else(|| {
+        let what =
+            if is_out_of_range(text, b'.') { "lies beyond what a 64-bit float holds" } else { "is not a number" };
+        Error::new(ErrorKind::InvalidInput, format!("'{}' {what}", text.escape_default()))
+    })
+}
+
 pub(crate) fn compact(common: &Common, path: &Path, cold: bool) -> Result<Outcome, Failure> {
     let store = open_writer(common, path)?;
     let before = store.snapshot()?.segments().len();
@@ -76,7 +86,7 @@ pub(crate) fn compact(common: &Common, path: &Path, cold: bool) -> Result<Outcom
     })?;
     let after = store.snapshot()?.segments().len();
     store.close()?;
-    progress::note(common.quiet, &format!("{before} segments before, {after} now"));
+    progress::note(common.quiet, &format!("{} before, {after} now", progress::counted(before, "segment")));
     Ok(Outcome::Done)
 }
 
@@ -91,6 +101,7 @@ pub(crate) fn delete(common: &Common, arguments: &DeleteArguments) -> Result<Out
     let mut conditions = arguments.conditions.clone();
     conditions.extend(arguments.device.as_ref().map(|id| where_attribute("device").is(id)));
     let snapshot = store.snapshot()?;
+    note_unknown(common, &snapshot, &conditions);
     let devices = cohort_stretches(&snapshot, &conditions, range)?;
     if devices.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "no device is meant").advise("check --device and --where").into());
@@ -109,6 +120,6 @@ pub(crate) fn delete(common: &Common, arguments: &DeleteArguments) -> Result<Out
     }
     store.write(batch)?;
     store.close()?;
-    progress::note(common.quiet, &format!("deleted from {} devices", devices.len()));
+    progress::note(common.quiet, &format!("deleted from {}", progress::counted(devices.len(), "device")));
     Ok(Outcome::Done)
 }
