@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::Manifest;
 use crate::error::Result;
-use crate::format::Tombstone;
 use crate::kv::{Family, KvBatch};
 use crate::model::{DeviceHandle, DeviceRows, SegmentId, Sequence};
 use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
-use super::core::{Core, State, lock};
+use super::core::{Core, lock};
+use super::deletes::{Deletes, needed};
 use super::gather::{Source, all_devices, gather_rows};
 use super::log_merge::LogMerge;
-use super::merge_plan::{Job, Plan, Target, buckets_of, holds, without_range};
+use super::merge_plan::{Job, Plan, Target, buckets_of, without_range};
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 use super::segment_set::{Reserved, SLICE_VALUES, SegmentSet};
@@ -48,25 +48,28 @@ impl Core {
         let mut done: Vec<Target> = Vec::new();
         loop {
             progress.map_or(Ok(()), Progress::check)?;
-            let jobs = self.due(cold, &done)?;
+            let (jobs, manifest) = self.due(cold, &done)?;
             if let Some(progress) = progress {
                 progress.set_total((done.len() + jobs.len()) as u64);
             }
             let Some(job) = jobs.into_iter().next() else { break };
             done.push(job.target);
             let pace = Pace { started: Instant::now(), bytes_per_second };
-            self.run(job, progress, &pace)?;
+            // Of the moment whose commits the merge stands for.
+            let deletes = Deletes::of(&manifest.tombstones, job.target.range());
+            self.run(&job, &deletes, progress, &pace)?;
             progress.inspect(|progress| progress.advance(1));
         }
         self.drop_tombstones()
     }
 
-    fn due(&self, cold: bool, done: &[Target]) -> Result<Vec<Job>> {
+    fn due(&self, cold: bool, done: &[Target]) -> Result<(Vec<Job>, Arc<Manifest>)> {
         let (segments, manifest) = {
             let state = lock(&self.state);
             (Arc::clone(&state.segments), Arc::clone(&state.manifest))
         };
-        Plan::new(&segments, &manifest, self.options.clock.now(), cold)?.jobs(done)
+        let jobs = Plan::new(&segments, &manifest, self.options.clock.now(), cold)?.jobs(done)?;
+        Ok((jobs, manifest))
     }
 
     /// Waits until no other compaction runs; may be cancelled.
@@ -83,14 +86,14 @@ impl Core {
         }
     }
 
-    fn run(&self, job: Job, progress: Option<&Progress>, pace: &Pace) -> Result<()> {
+    fn run(&self, job: &Job, deletes: &Deletes, progress: Option<&Progress>, pace: &Pace) -> Result<()> {
         let mut ids = self.reserve(1, "compaction")?;
         let (width, own) = match job.target {
             Target::Bucket(bucket) => (bucket.width, vec![bucket.number]),
             Target::Sparse => (BucketWidth::Month, Vec::new()),
         };
         let set = SegmentSet::new(self, width, job.sequences, Some(own));
-        let mut entries = self.build(set, &mut ids, |set, ids| self.merge(&job, set, ids, progress, pace))?;
+        let mut entries = self.build(set, &mut ids, |set, ids| self.merge((job, deletes), set, ids, progress, pace))?;
         self.counters.compacted.fetch_add(entries.iter().map(|entry| entry.bytes).sum(), Ordering::Relaxed);
         let mut batch = KvBatch::default();
         let mut gone: Vec<SegmentId> = Vec::new();
@@ -114,7 +117,7 @@ impl Core {
 
     fn merge(
         &self,
-        job: &Job,
+        (job, deletes): (&Job, &Deletes),
         set: &mut SegmentSet,
         ids: &mut Reserved,
         progress: Option<&Progress>,
@@ -127,7 +130,7 @@ impl Core {
             let parts = parts(&sources, device, range)?;
             for (place, part) in parts.iter().enumerate() {
                 progress.map_or(Ok(()), Progress::check)?;
-                let rows = gather_rows(&sources, &[device], *part, None, &job.tombstones)?;
+                let rows = gather_rows(&sources, &[device], *part, None, deletes)?;
                 let last = place + 1 == parts.len();
                 write_part(set, device, rows, &mut logs, (!last).then_some(part.to), ids)?;
                 pace.keep(self, set.bytes());
@@ -139,23 +142,22 @@ impl Core {
     /// Drops tombstones that hide nothing any more.
     fn drop_tombstones(&self) -> Result<()> {
         let mut state = lock(&self.state);
-        let needed: Vec<Sequence> =
-            state.manifest.tombstones.iter().filter(|t| hides_something(&state, t)).map(|t| t.sequence).collect();
-        // Keys count the tombstones of one commit from 0: where one of them stays, all do, so that the count stays true.
-        let partly = |sequence: Sequence| needed.contains(&sequence);
-        let whole: Vec<Tombstone> = state.manifest.tombstones.iter().filter(|t| !partly(t.sequence)).cloned().collect();
+        // A chunk that still grows began after the newest delete.
+        let first_unsealed = state.frozen.first().map(|chunk| chunk.sequences().0);
+        let needed = needed(&state.manifest.tombstones, first_unsealed, &state.segments);
         let mut batch = KvBatch::default();
         let mut place = 0;
         let mut last = Sequence::ZERO;
-        if whole.is_empty() {
-            return Ok(());
-        }
-        for tombstone in &whole {
+        // Keys count the tombstones of one commit from 0: where one of them stays, all do, so that the count stays true.
+        for tombstone in state.manifest.tombstones.iter().filter(|tombstone| !needed.contains(&tombstone.sequence)) {
             place = if tombstone.sequence == last { place + 1 } else { 0 };
             last = tombstone.sequence;
             batch.delete(Family::Manifest, Manifest::tombstone_key(tombstone.sequence, place));
         }
-        Arc::make_mut(&mut state.manifest).tombstones.retain(|tombstone| partly(tombstone.sequence));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        Arc::make_mut(&mut state.manifest).tombstones.retain(|tombstone| needed.contains(&tombstone.sequence));
         drop(state);
         self.write_synced(batch)
     }
@@ -198,15 +200,6 @@ fn write_part(
         set.write(device, &rows.part(0..end), &now, ids)?;
         rows = rows.part(end..length);
     }
-}
-
-/// Whether there may be rows that only a tombstone hides. A chunk that still grows began after the newest delete.
-fn hides_something(state: &State, tombstone: &Tombstone) -> bool {
-    let older = |segment: &Arc<SegmentRef>| {
-        segment.entry.sequences.1 < tombstone.sequence && holds(&segment.entry, tombstone.range)
-    };
-    let chunks = state.frozen.iter().any(|chunk| chunk.sequences().0 < tombstone.sequence);
-    chunks || state.segments.iter().any(older)
 }
 
 /// Cuts a range where the slices of a device begin, so that each part holds about as much as one slice may.

@@ -135,6 +135,13 @@ impl State {
         self.active.memory_bytes() + frozen
     }
 
+    /// The commits of bulk loads that are not sealed over yet: a sealed segment stands for commits up to `sealed_through`.
+    pub(super) fn unsealed_loads(&self) -> Vec<Sequence> {
+        let sealed_through = self.manifest.sealed_through;
+        let commits = self.manifest.segments.iter().map(|entry| entry.sequences.0);
+        commits.filter(|sequence| *sequence > sealed_through).collect()
+    }
+
     /// Notes that a commit came.
     pub(super) fn note_unsealed(&mut self, at: Timestamp) {
         self.unsealed_since.get_or_insert(at);

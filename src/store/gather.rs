@@ -5,11 +5,11 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::Tombstone;
 use crate::hot::Chunk;
 use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, StoredLog, merge_rows};
 use crate::time::{TimeRange, Timestamp};
 
+use super::deletes::Deletes;
 use super::segment_ref::SegmentRef;
 
 /// Something that holds rows.
@@ -115,24 +115,22 @@ fn with_metrics(mut rows: DeviceRows, metrics: Option<&[MetricHandle]>) -> Devic
 }
 
 /// The rows of some handles (one device's) in a range: sources in any order are laid over each other by their sequences,
-/// tombstones hide what is older. Rows without a value left are dropped. Where several handles (of merged devices) have a value
+/// deletes hide what is older. Rows without a value left are dropped. Where several handles (of merged devices) have a value
 /// at one instant, the first of them wins, whenever it was written: so the answer is the same in every layout.
 pub(super) fn gather_rows(
     sources: &[Source],
     handles: &[DeviceHandle],
     range: TimeRange,
     metrics: Option<&[MetricHandle]>,
-    tombstones: &[Tombstone],
+    deletes: &Deletes,
 ) -> Result<DeviceRows> {
     let mut layers: Vec<(Reverse<usize>, Sequence, DeviceRows)> = Vec::new();
     for (rank, handle) in handles.iter().enumerate() {
-        // A delete of a fleet leaves a tombstone for each device: those of the others are passed once, not once for each slice.
-        let deletes: Vec<&Tombstone> = tombstones.iter().filter(|tombstone| tombstone.device == *handle).collect();
         for source in sources {
             let (_, last) = source.sequences();
             for mut rows in source.rows(*handle, range, metrics)? {
-                for tombstone in deletes.iter().filter(|tombstone| tombstone.sequence > last) {
-                    rows = rows.without(tombstone.metric, tombstone.range);
+                for delete in deletes.after(*handle, last) {
+                    rows = rows.without(delete.metric, delete.range);
                 }
                 layers.push((Reverse(rank), last, rows));
             }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use crate::catalog::Manifest;
 use crate::error::Result;
-use crate::format::{SegmentEntry, Tombstone};
+use crate::format::SegmentEntry;
 use crate::model::Sequence;
 use crate::time::{BucketWidth, DAY_NS, TimeBucket, TimeRange, Timestamp};
 
+use super::deletes::reaches;
 use super::segment_ref::SegmentRef;
 
 /// As many segments of one day, or of many buckets each, are merged.
@@ -31,7 +32,6 @@ const OWN_FILE_ROWS: u64 = 4_096;
 pub(super) struct Job {
     pub(super) target: Target,
     pub(super) inputs: Vec<Arc<SegmentRef>>,
-    pub(super) tombstones: Vec<Tombstone>,
     /// First and last commit that the output stands for.
     pub(super) sequences: (Sequence, Sequence),
 }
@@ -88,7 +88,9 @@ impl Sealed<'_> {
 /// What there is to plan with: one moment.
 pub(super) struct Plan<'a> {
     sealed: Vec<Sealed<'a>>,
-    manifest: &'a Manifest,
+    sealed_through: Sequence,
+    /// What was deleted by which commit.
+    deletes: Vec<(Sequence, TimeRange)>,
     newest: i64,
     cold: bool,
 }
@@ -97,7 +99,7 @@ impl<'a> Plan<'a> {
     /// Of the segments at one moment, those that are sealed. `cold`: everything that can be merged is due.
     pub(super) fn new(
         segments: &'a [Arc<SegmentRef>],
-        manifest: &'a Manifest,
+        manifest: &Manifest,
         now: Timestamp,
         cold: bool,
     ) -> Result<Self> {
@@ -105,7 +107,8 @@ impl<'a> Plan<'a> {
         let sealed =
             sealed.map(|segment| Ok(Sealed { segment, buckets: buckets_of(segment)? })).collect::<Result<_>>()?;
         let newest = segments.iter().map(|segment| segment.entry.times.1).max().unwrap_or(i64::MIN);
-        Ok(Self { sealed, manifest, newest: newest.min(now.nanoseconds()), cold })
+        let (sealed_through, deletes) = (manifest.sealed_through, reaches(&manifest.tombstones));
+        Ok(Self { sealed, sealed_through, deletes, newest: newest.min(now.nanoseconds()), cold })
     }
 
     /// The jobs that are due now, but for those that were done: what clears up many small files first, then months, oldest
@@ -130,10 +133,9 @@ impl<'a> Plan<'a> {
             if let Some(inputs) = inputs {
                 let first = inputs.iter().map(|input| input.entry().sequences.0).min().unwrap_or(Sequence::ZERO);
                 // Everything sealed that is not in it comes before it, so it stands for all that came since: deletes, too.
-                let sequences = (first, self.manifest.sealed_through);
-                let tombstones = touching(&self.manifest.tombstones, bucket.range());
+                let sequences = (first, self.sealed_through);
                 let inputs = inputs.into_iter().map(|input| Arc::clone(input.segment)).collect();
-                jobs.push(Job { target: Target::Bucket(bucket), inputs, tombstones, sequences });
+                jobs.push(Job { target: Target::Bucket(bucket), inputs, sequences });
             }
         }
         Ok(jobs)
@@ -181,9 +183,9 @@ impl<'a> Plan<'a> {
 
     /// Whether a delete hides rows of a segment in a range that are still in its file.
     fn is_hidden_in_part(&self, entry: &SegmentEntry, range: TimeRange) -> bool {
-        self.manifest.tombstones.iter().any(|tombstone| {
-            let both = tombstone.range.intersect(range);
-            tombstone.sequence > entry.sequences.1 && !both.is_empty() && holds(entry, both)
+        self.deletes.iter().any(|(sequence, deleted)| {
+            let both = deleted.intersect(range);
+            *sequence > entry.sequences.1 && !both.is_empty() && holds(entry, both)
         })
     }
 
@@ -196,14 +198,13 @@ impl<'a> Plan<'a> {
             let due = sparse.len() >= SEGMENTS || (self.cold && (sparse.len() > 1 || hidden || days));
             let (first, last) = range_of(&sparse).filter(|_| due)?;
             // It stands for its own commits alone; where a delete is applied, for all that came since.
-            let sequences = (first, if hidden { self.manifest.sealed_through } else { last });
+            let sequences = (first, if hidden { self.sealed_through } else { last });
             match self.last_between(&sparse, sequences) {
                 // Those that all come after it may still be merged.
                 Some(between) => sparse.retain(|input| input.entry().sequences.0 > between),
                 None => {
-                    let tombstones = self.manifest.tombstones.clone();
                     let inputs = sparse.into_iter().map(|input| Arc::clone(input.segment)).collect();
-                    return Some(Job { target: Target::Sparse, inputs, tombstones, sequences });
+                    return Some(Job { target: Target::Sparse, inputs, sequences });
                 }
             }
         }
@@ -250,10 +251,6 @@ fn is_excluded(entry: &SegmentEntry, range: TimeRange) -> bool {
 pub(super) fn holds(entry: &SegmentEntry, range: TimeRange) -> bool {
     let (first, last) = (Timestamp::from_nanoseconds(entry.times.0), Timestamp::from_nanoseconds(entry.times.1));
     range.touches(first, last) && !is_excluded(entry, range)
-}
-
-fn touching(tombstones: &[Tombstone], range: TimeRange) -> Vec<Tombstone> {
-    tombstones.iter().filter(|tombstone| !tombstone.range.intersect(range).is_empty()).cloned().collect()
 }
 
 /// The entry of a segment whose rows in a range now live elsewhere.

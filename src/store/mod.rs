@@ -10,6 +10,7 @@ mod bulk_load;
 mod commit;
 mod compact;
 mod core;
+mod deletes;
 mod event_load;
 mod events;
 mod gather;
@@ -246,6 +247,8 @@ impl Drop for Handle {
 mod tests;
 #[cfg(test)]
 mod tests_beside;
+#[cfg(test)]
+mod tests_deletes;
 #[cfg(test)]
 mod tests_event_load;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Seal: unsealed rows become segments of UTC days, and their part of the log goes.
 //!
 //! Writers and readers go on: the chunks stay visible until the segments take their place in one step. A segment's range of
-//! sequences never reaches across a barrier (a delete or a bulk load), so that tombstones stay comparable with it.
+//! sequences never reaches across a bulk load, which wins over what is older and yields to what is newer. A delete between its commits is
+//! applied to the older ones: whoever sees the segment sees the delete, too, and however many deletes there are, the files stay few.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use crate::model::Sequence;
 use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::core::{Core, lock};
+use super::deletes::Deletes;
 use super::gather::{Source, all_devices, gather_logs, gather_rows};
 use super::layout::{log_key, put_sealed};
 use super::segment_set::{Reserved, SegmentSet};
 
-/// Neighbouring chunks without a barrier between them.
+/// Neighbouring chunks without a bulk load between them.
 type Group = Vec<Arc<Chunk>>;
 
 impl Core {
@@ -27,14 +29,14 @@ impl Core {
     pub(super) fn seal(&self) -> Result<()> {
         let _sealing = lock(&self.sealing);
         loop {
-            let (groups, upto, all) = {
+            let (groups, deletes, upto, all) = {
                 let mut state = lock(&self.state);
                 self.check_writable()?;
                 state.freeze()?;
                 if state.sequence == state.manifest.sealed_through {
                     return Ok(());
                 }
-                let mut groups = groups_of(&state.frozen, &state.barriers);
+                let mut groups = groups_of(&state.frozen, &state.unsealed_loads());
                 // Bounded work and files: the rest follows in the next round.
                 let all = groups.len() <= 1;
                 groups.truncate(1);
@@ -48,9 +50,9 @@ impl Core {
                 if !state.barriers.contains(&upto.next()) {
                     state.barriers.push(upto.next());
                 }
-                (groups, upto, all)
+                (groups, Deletes::of(&state.manifest.tombstones, TimeRange::ALL), upto, all)
             };
-            self.seal_group(groups.into_iter().next().unwrap_or_default(), upto)?;
+            self.seal_group(groups.into_iter().next().unwrap_or_default(), &deletes, upto)?;
             if all {
                 break;
             }
@@ -59,7 +61,7 @@ impl Core {
         Ok(())
     }
 
-    fn seal_group(&self, group: Group, upto: Sequence) -> Result<()> {
+    fn seal_group(&self, group: Group, deletes: &Deletes, upto: Sequence) -> Result<()> {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
             return self.publish_seal(&[], None, &[], upto);
         };
@@ -68,7 +70,7 @@ impl Core {
         let sources: Vec<Source> = group.iter().map(|chunk| Source::Chunk(Arc::clone(chunk))).collect();
         let own = largest_buckets(&group)?;
         let set = SegmentSet::new(self, BucketWidth::Day, sequences, Some(own));
-        let entries = self.build(set, &mut ids, |set, ids| write_all(set, &sources, ids))?;
+        let entries = self.build(set, &mut ids, |set, ids| write_all(set, &sources, deletes, ids))?;
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         self.counters.sealed.fetch_add(bytes, Ordering::Relaxed);
         self.publish_seal(&entries, Some(&ids), &group, upto)
@@ -127,12 +129,13 @@ impl Core {
     }
 }
 
-fn groups_of(chunks: &[Arc<Chunk>], barriers: &[Sequence]) -> Vec<Group> {
+fn groups_of(chunks: &[Arc<Chunk>], loads: &[Sequence]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for chunk in chunks {
-        let follows = groups.last().and_then(|group| group.last()).is_some_and(|last| {
-            !barriers.iter().any(|barrier| last.sequences().1 < *barrier && *barrier <= chunk.sequences().0)
-        });
+        let follows = groups
+            .last()
+            .and_then(|group| group.last())
+            .is_some_and(|last| !loads.iter().any(|load| last.sequences().1 < *load && *load <= chunk.sequences().0));
         match groups.last_mut() {
             Some(group) if follows => group.push(Arc::clone(chunk)),
             _ => groups.push(vec![Arc::clone(chunk)]),
@@ -164,9 +167,9 @@ fn largest_buckets(group: &Group) -> Result<Vec<i32>> {
     Ok(buckets.into_iter().map(|(_, bucket)| bucket).collect())
 }
 
-fn write_all(set: &mut SegmentSet, sources: &[Source], ids: &mut Reserved) -> Result<()> {
+fn write_all(set: &mut SegmentSet, sources: &[Source], deletes: &Deletes, ids: &mut Reserved) -> Result<()> {
     for device in all_devices(sources)? {
-        let rows = gather_rows(sources, &[device], TimeRange::ALL, None, &[])?;
+        let rows = gather_rows(sources, &[device], TimeRange::ALL, None, deletes)?;
         let logs = gather_logs(sources, &[device])?;
         set.write(device, &rows, &logs, ids)?;
     }

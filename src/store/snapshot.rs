@@ -1,7 +1,7 @@
 //! One moment of a store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::catalog::{Catalog, Manifest};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,6 +13,7 @@ use crate::model::{DeviceHandle, DeviceRows, Event, EventKind, MetricHandle, Seq
 use crate::time::{TimeRange, Timestamp};
 
 use super::core::{Core, lock};
+use super::deletes::Deletes;
 use super::gather::{Source, gather_logs, gather_rows};
 use super::layout::{EventKey, EventRecord, time_bytes};
 use super::segment_ref::SegmentRef;
@@ -25,6 +26,8 @@ pub(super) struct SnapshotState {
     catalog: Arc<Catalog>,
     attributes: Arc<AttributeIndex>,
     manifest: Arc<Manifest>,
+    /// Those of the manifest, made on first use.
+    deletes: OnceLock<Deletes>,
     segments: Arc<Vec<Arc<SegmentRef>>>,
     pub(super) chunks: Vec<Arc<Chunk>>,
     pub(super) expired: AtomicBool,
@@ -44,6 +47,7 @@ impl Snapshot {
             catalog: Arc::clone(&state.catalog),
             attributes: Arc::clone(&state.attributes),
             manifest: Arc::clone(&state.manifest),
+            deletes: OnceLock::new(),
             segments: Arc::clone(&state.segments),
             chunks: state.frozen.clone(),
             expired: AtomicBool::new(false),
@@ -101,6 +105,10 @@ impl Snapshot {
         Ok(())
     }
 
+    fn deletes(&self) -> &Deletes {
+        self.0.deletes.get_or_init(|| Deletes::of(&self.0.manifest.tombstones, TimeRange::ALL))
+    }
+
     fn sources(&self) -> Vec<Source> {
         let segments = self.0.segments.iter().map(|segment| Source::Segment(Arc::clone(segment)));
         segments.chain(self.0.chunks.iter().map(|chunk| Source::Chunk(Arc::clone(chunk)))).collect()
@@ -111,7 +119,7 @@ impl Snapshot {
     /// # Errors
     /// [`ErrorKind::NotFound`] for a handle that is not a device's, [`ErrorKind::Corruption`], [`ErrorKind::SnapshotExpired`].
     pub fn rows(&self, device: DeviceHandle, range: TimeRange, metrics: Option<&[MetricHandle]>) -> Result<DeviceRows> {
-        let rows = gather_rows(&self.sources(), self.handles(device)?, range, metrics, &self.0.manifest.tombstones)?;
+        let rows = gather_rows(&self.sources(), self.handles(device)?, range, metrics, self.deletes())?;
         self.check()?;
         Ok(rows)
     }
