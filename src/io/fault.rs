@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{FileSystem, FolderHold, InPlaceFile, ReadFile, RealFileSystem, WriteFile};
+use super::{FileSystem, InPlaceFile, RealFileSystem, WriteFile};
 
 /// What the double counts and when it fails; shared with the files that it opened.
 #[derive(Debug, Default)]
@@ -70,26 +70,10 @@ fn no_space(path: &Path) -> Error {
     Error::new(ErrorKind::OutOfSpace, "no space is left (a fault of the test)").at_path(path)
 }
 
-impl FileSystem for FaultFileSystem {
+impl super::FileSystemDouble for FaultFileSystem {
     fn make_folder(&self, path: &Path) -> Result<()> {
         self.0.change(path)?;
         RealFileSystem.make_folder(path)
-    }
-
-    fn is_folder(&self, path: &Path) -> Result<bool> {
-        RealFileSystem.is_folder(path)
-    }
-
-    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        RealFileSystem.list(folder)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool> {
-        RealFileSystem.exists(path)
-    }
-
-    fn open(&self, path: &Path) -> Result<Arc<dyn ReadFile>> {
-        RealFileSystem.open(path)
     }
 
     fn create(&self, path: &Path) -> Result<Box<dyn WriteFile>> {
@@ -110,10 +94,6 @@ impl FileSystem for FaultFileSystem {
     fn remove(&self, path: &Path) -> Result<()> {
         self.0.change(path)?;
         RealFileSystem.remove(path)
-    }
-
-    fn hold(&self, folder: &Path) -> Result<FolderHold> {
-        RealFileSystem.hold(folder)
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<()> {

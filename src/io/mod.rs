@@ -5,11 +5,15 @@
 //! its parents; every error names the path.
 
 #[cfg(test)]
+mod double;
+#[cfg(test)]
 mod fault;
 #[cfg(test)]
 mod power_loss;
 mod real;
 
+#[cfg(test)]
+pub(crate) use double::FileSystemDouble;
 #[cfg(test)]
 pub use fault::FaultFileSystem;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 
-use super::{FileSystem, FolderHold, InPlaceFile, ReadFile, RealFileSystem, WriteFile};
+use super::{FileSystem, InPlaceFile, RealFileSystem, WriteFile};
 
 /// A file, under whatever name: what was written, and what of it a power loss leaves.
 #[derive(Debug, Clone, Default)]
@@ -149,7 +149,7 @@ fn copy_unknown(disk: &Disk, folder: &Path, root: &Path, image: &Path) {
     }
 }
 
-impl FileSystem for PowerLossFileSystem {
+impl super::FileSystemDouble for PowerLossFileSystem {
     fn make_folder(&self, path: &Path) -> Result<()> {
         let there = RealFileSystem.is_folder(path)?;
         RealFileSystem.make_folder(path)?;
@@ -157,22 +157,6 @@ impl FileSystem for PowerLossFileSystem {
             held(&self.disk).put(path, Node::Folder);
         }
         Ok(())
-    }
-
-    fn is_folder(&self, path: &Path) -> Result<bool> {
-        RealFileSystem.is_folder(path)
-    }
-
-    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        RealFileSystem.list(folder)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool> {
-        RealFileSystem.exists(path)
-    }
-
-    fn open(&self, path: &Path) -> Result<Arc<dyn ReadFile>> {
-        RealFileSystem.open(path)
     }
 
     fn create(&self, path: &Path) -> Result<Box<dyn WriteFile>> {
@@ -207,10 +191,6 @@ impl FileSystem for PowerLossFileSystem {
         }
         disk.live.remove(path);
         RealFileSystem.remove(path)
-    }
-
-    fn hold(&self, folder: &Path) -> Result<FolderHold> {
-        RealFileSystem.hold(folder)
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<()> {

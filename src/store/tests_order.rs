@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::tests::{at, events, options, reading, values};
 use super::*;
-use crate::io::{FaultFileSystem, FileSystem, FolderHold, InPlaceFile, ReadFile, RealFileSystem, WriteFile};
+use crate::error::ErrorKind;
+use crate::io::{FaultFileSystem, FileSystem, RealFileSystem, WriteFile};
 use crate::model::{
     Column, Delete, DeviceId, DeviceRows, EventKind, LogRecord, MetricName, MetricType, Presence, Severity, Values,
 };
@@ -66,42 +67,12 @@ impl std::fmt::Debug for HookFileSystem {
     }
 }
 
-impl FileSystem for HookFileSystem {
-    fn make_folder(&self, path: &Path) -> Result<()> {
-        RealFileSystem.make_folder(path)
-    }
-    fn is_folder(&self, path: &Path) -> Result<bool> {
-        RealFileSystem.is_folder(path)
-    }
-    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        RealFileSystem.list(folder)
-    }
-    fn exists(&self, path: &Path) -> Result<bool> {
-        RealFileSystem.exists(path)
-    }
-    fn open(&self, path: &Path) -> Result<Arc<dyn ReadFile>> {
-        RealFileSystem.open(path)
-    }
+impl crate::io::FileSystemDouble for HookFileSystem {
     fn create(&self, path: &Path) -> Result<Box<dyn WriteFile>> {
         if let Some(hook) = lock(&self.0).take() {
             hook();
         }
         RealFileSystem.create(path)
-    }
-    fn open_writable(&self, path: &Path) -> Result<Box<dyn InPlaceFile>> {
-        RealFileSystem.open_writable(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        RealFileSystem.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> Result<()> {
-        RealFileSystem.remove(path)
-    }
-    fn hold(&self, folder: &Path) -> Result<FolderHold> {
-        RealFileSystem.hold(folder)
-    }
-    fn sync_folder(&self, folder: &Path) -> Result<()> {
-        RealFileSystem.sync_folder(folder)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::error::ErrorKind;
 use crate::io::{Deaf, Kept, PowerLossFileSystem};
 use crate::model::{Column, DeviceId, DeviceRows, MetricName, MetricType, Presence, Values};
 use crate::time::{DAY_NS, TimeRange, Timestamp};
