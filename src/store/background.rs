@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_millis(1);
 /// After a seal that failed the next is tried so much later.
 const SEAL_RETRY: Duration = Duration::from_secs(1);
 
+/// After a merge that failed the next is tried so much later, twice as late each time that it fails again, and no later than the second.
+const MERGE_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3_600));
+
 /// Starts the threads.
 pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
     let spawn = |name: &str, run: fn(&Core)| {
@@ -29,7 +32,7 @@ pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
     };
     let mut threads = vec![spawn("seal", seal_when_due)?, spawn("watermark", bring_up_watermark)?];
     if core.options.compact_in_background {
-        threads.push(spawn("compaction", merge_after_seals)?);
+        threads.push(spawn("compaction", merge_when_due)?);
     }
     Ok(threads)
 }
@@ -108,17 +111,29 @@ fn bring_up_watermark(core: &Core) {
     }
 }
 
-fn merge_after_seals(core: &Core) {
+/// What an earlier run of the program left to merge is looked for at once.
+fn merge_when_due(core: &Core) {
     let mut state = lock(&core.state);
+    let (mut retry_at, mut later): (Option<Instant>, Duration) = (None, MERGE_RETRY.0);
     while !state.closing {
-        if !std::mem::take(&mut state.look_for_merges) {
-            state = core.wait_for_change(state, None);
+        let due = match retry_at {
+            _ if core.poisoned.load(Ordering::Acquire) => None,
+            _ if state.look_for_merges => Some(Duration::ZERO),
+            at => at.map(|at| at.saturating_duration_since(Instant::now())),
+        };
+        if due != Some(Duration::ZERO) {
+            state = core.wait_for_change(state, due);
             continue;
         }
+        state.look_for_merges = false;
         drop(state);
         match core.compact_in_background() {
-            Err(error) if error.kind() != ErrorKind::Cancelled => tracing::error!(%error, "compaction failed"),
-            _ => {}
+            Err(error) if error.kind() != ErrorKind::Cancelled => {
+                tracing::error!(%error, "compaction failed");
+                retry_at = Some(Instant::now() + later);
+                later = (later * 2).min(MERGE_RETRY.1);
+            }
+            _ => (retry_at, later) = (None, MERGE_RETRY.0),
         }
         state = lock(&core.state);
     }

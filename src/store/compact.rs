@@ -74,6 +74,14 @@ impl Core {
 
     /// Waits until no other compaction runs; may be cancelled.
     fn wait_for_compaction(&self, progress: Option<&Progress>) -> Result<MutexGuard<'_, ()>> {
+        lock(&self.state).compactions_waiting += 1;
+        self.changed.notify_all();
+        let waited = self.wait_for_its_lock(progress);
+        lock(&self.state).compactions_waiting -= 1;
+        waited
+    }
+
+    fn wait_for_its_lock(&self, progress: Option<&Progress>) -> Result<MutexGuard<'_, ()>> {
         loop {
             match self.compacting.try_lock() {
                 Ok(guard) => return Ok(guard),
@@ -164,7 +172,7 @@ impl Core {
 }
 
 impl Pace {
-    /// Waits until so many bytes may have been written; not when the store closes.
+    /// Waits until so many bytes may have been written; not when the store closes, or somebody waits for the end.
     fn keep(&self, core: &Core, bytes: u64) {
         if self.bytes_per_second == 0 {
             return;
@@ -173,7 +181,7 @@ impl Pace {
         let mut state = lock(&core.state);
         loop {
             let left = due.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.closing {
+            if left.is_zero() || state.closing || state.compactions_waiting > 0 {
                 return;
             }
             state = core.wait_for_change(state, Some(left));

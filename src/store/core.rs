@@ -55,8 +55,10 @@ pub(super) struct State {
     /// Commits that have their number but are not in the log yet, and what the catalogue will be after them.
     pub(super) queue: Queue,
     pub(super) closing: bool,
-    /// Whether something was sealed since the background last looked for what to merge.
+    /// Whether something was sealed, or the store opened, since the background last looked for what to merge.
     pub(super) look_for_merges: bool,
+    /// Compactions that somebody asked for, and that wait for the one under way: it makes haste.
+    pub(super) compactions_waiting: u32,
     /// Why the last seal in the background failed: told to the writers that wait for it.
     pub(super) seal_failure: Option<(ErrorKind, String)>,
 }

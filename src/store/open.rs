@@ -341,7 +341,8 @@ fn recover(
         snapshots: Vec::new(),
         queue,
         closing: false,
-        look_for_merges: false,
+        look_for_merges: true,
+        compactions_waiting: 0,
         seal_failure: None,
     };
     let end = replay(layout, kv, &mut state, (mark, most_bytes))?;

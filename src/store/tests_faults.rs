@@ -1,6 +1,9 @@
 //! What a disk that fails leaves behind: nothing that was acknowledged is lost, nothing half done shows.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use super::*;
+use crate::error::ErrorKind;
 use crate::io::FaultFileSystem;
 use crate::model::{DeviceId, MetricName, MetricType, Presence, Values};
 use crate::time::{TimeRange, Timestamp};
@@ -88,4 +91,42 @@ fn a_disk_that_fails_at_any_change_loses_nothing() {
             assert!(stored(&store).contains(&(1, 1.0)));
         }
     }
+}
+
+/// The real file system, which can not make so many of the next files.
+#[derive(Debug)]
+struct NoNewFiles(AtomicI64);
+
+impl crate::io::FileSystemDouble for NoNewFiles {
+    fn create(&self, path: &std::path::Path) -> Result<Box<dyn crate::io::WriteFile>> {
+        if self.0.fetch_sub(1, Ordering::Relaxed) > 0 {
+            return Err(
+                crate::Error::new(ErrorKind::OutOfSpace, "no space is left (a fault of the test)").at_path(path)
+            );
+        }
+        crate::io::FileSystem::create(&crate::io::RealFileSystem, path)
+    }
+}
+
+#[test]
+fn what_is_left_to_merge_is_merged_after_an_opening_and_tried_again_where_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store =
+        Store::open(&path, Options { create: true, compact_in_background: false, ..Options::default() }).unwrap();
+    for second in 0..4 {
+        write(&store, second).unwrap();
+        store.seal().unwrap();
+    }
+    assert_eq!(store.snapshot().unwrap().segments().len(), 4);
+    store.close().unwrap();
+    let disk = std::sync::Arc::new(NoNewFiles(AtomicI64::new(2)));
+    let store = Store::open(&path, Options { file_system: disk.clone(), ..Options::default() }).unwrap();
+    // Nothing is written or sealed any more: what merges does so by itself.
+    while store.snapshot().unwrap().segments().len() > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(disk.0.load(Ordering::Relaxed), -1, "two merges failed, the third did not");
+    assert_eq!(stored(&store), [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)]);
+    store.close().unwrap();
 }
