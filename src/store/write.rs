@@ -265,42 +265,30 @@ impl Core {
 impl State {
     /// Makes a logged commit visible.
     pub(super) fn show(&mut self, pending: PendingCommit) -> Result<()> {
-        let PendingCommit {
-            sequence,
-            hash,
-            commit,
-            catalog,
-            attributes,
-            tombstones,
-            segments,
-            event_load,
-            key,
-            event_keys,
-            ..
-        } = pending;
-        if !tombstones.is_empty() || !segments.is_empty() {
+        if !pending.tombstones.is_empty() || !pending.segments.is_empty() {
             self.freeze()?;
-            self.barriers.push(sequence);
+            self.barriers.push(pending.sequence);
         }
-        if !tombstones.is_empty() {
-            Arc::make_mut(&mut self.manifest).tombstones.extend(tombstones);
+        if !pending.tombstones.is_empty() {
+            Arc::make_mut(&mut self.manifest).tombstones.extend(pending.tombstones);
         }
-        if !segments.is_empty() {
-            self.change_segments(&[], segments);
+        if !pending.segments.is_empty() {
+            self.change_segments(&[], pending.segments);
         }
-        if let Some(load) = event_load {
-            Arc::make_mut(&mut self.manifest).event_loads.insert(load, sequence);
+        if let Some(load) = pending.event_load {
+            Arc::make_mut(&mut self.manifest).event_loads.insert(load, pending.sequence);
         }
+        let commit = pending.commit;
         self.note_unsealed(commit.recorded_at);
         if !commit.times.is_empty() || !commit.logs.is_empty() {
-            self.active.append(sequence, &commit.devices, &commit.times, &commit.columns, commit.logs)?;
+            self.active.append(pending.sequence, &commit.devices, &commit.times, &commit.columns, commit.logs)?;
         }
-        (self.sequence, self.hash) = (sequence, hash);
-        (self.catalog, self.attributes) = (catalog, attributes);
-        if let Some(key) = key {
+        (self.sequence, self.hash) = (pending.sequence, pending.hash);
+        (self.catalog, self.attributes) = (pending.catalog, pending.attributes);
+        if let Some(key) = pending.key {
             self.queue.keys.remove(&key);
         }
-        for key in &event_keys {
+        for key in &pending.event_keys {
             self.queue.events.remove(key);
         }
         Ok(())
