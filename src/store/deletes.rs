@@ -43,6 +43,19 @@ pub(super) fn reaches(tombstones: &[Tombstone]) -> Vec<(Sequence, TimeRange)> {
     reaches
 }
 
+/// The instants of some ranges, each once, as ranges that rise.
+pub(super) fn joined(mut ranges: Vec<TimeRange>) -> Vec<TimeRange> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, before| {
+        let joins = next.from <= before.to;
+        if joins {
+            before.to = before.to.max(next.to);
+        }
+        joins
+    });
+    ranges
+}
+
 /// The commits of which a delete may still hide rows: of those in unsealed chunks, which begin with `first_unsealed`, or in segments.
 /// Segments that hold nothing older than a delete are passed once for all deletes.
 pub(super) fn needed(

@@ -3,17 +3,18 @@
 //! Guarantees: an event is identified by device, time, kind and labels; what a snapshot saw of it stays, whatever becomes of it
 //! later: each of its lives has a record of its own, which a delete only marks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{decode_record, encode_record};
 use crate::kv::{Family, KvBatch};
-use crate::model::Sequence;
-use crate::time::Timestamp;
+use crate::model::{DeviceHandle, Sequence};
+use crate::time::{TimeRange, Timestamp};
 
 use super::commit::{EventDelete, Resolved};
 use super::core::{Core, lock};
+use super::deletes::joined;
 use super::layout::{EventKey, EventRecord, event_identity, later_life_key, time_bytes};
 
 /// Events by their identity.
@@ -24,9 +25,8 @@ impl Core {
     /// order of commits.
     pub(super) fn put_events(&self, resolved: &mut Resolved, sequence: Sequence) -> Result<Vec<Vec<u8>>> {
         let mut deleted = Identities::new();
-        for delete in std::mem::take(&mut resolved.event_deletes) {
-            self.delete_events(&delete, sequence, &mut resolved.changes, &mut deleted)?;
-        }
+        let deletes = std::mem::take(&mut resolved.event_deletes);
+        self.delete_events(&deletes, sequence, &mut resolved.changes, &mut deleted)?;
         let events = std::mem::take(&mut resolved.events);
         let on_their_way: Identities = {
             let state = lock(&self.state);
@@ -70,29 +70,39 @@ impl Core {
         Ok(life)
     }
 
+    /// Events lie in order of time, not of device: however many devices a commit deletes from, what is there is passed once.
     fn delete_events(
         &self,
-        delete: &EventDelete,
+        deletes: &[EventDelete],
         sequence: Sequence,
         changes: &mut KvBatch,
         deleted: &mut Identities,
     ) -> Result<()> {
         let manifest = Arc::clone(&lock(&self.state).manifest);
-        let from = time_bytes(delete.range.from.nanoseconds());
-        let to = time_bytes(delete.range.to.nanoseconds());
-        let to = (delete.range.to != Timestamp::MAX).then_some(&to[..]);
-        self.kv.scan(Family::Events, &from, to, &mut |key, value| {
-            if delete.handles.contains(&EventKey::decode(key)?.device) {
-                let mut record: EventRecord = decode_record("an event", value)?;
-                // What a bulk load is about to commit comes after this delete.
-                if record.deleted.is_none() && manifest.commit_of(record.sequence).is_some() {
-                    record.deleted = Some(sequence);
-                    changes.put(Family::Events, key, encode_record(&record)?);
-                    deleted.insert(event_identity(key).to_vec());
+        let mut of_device: HashMap<DeviceHandle, Vec<TimeRange>> = HashMap::new();
+        for delete in deletes {
+            delete.handles.iter().for_each(|handle| of_device.entry(*handle).or_default().push(delete.range));
+        }
+        for range in joined(deletes.iter().map(|delete| delete.range).collect()) {
+            let from = time_bytes(range.from.nanoseconds());
+            let to = time_bytes(range.to.nanoseconds());
+            let to = (range.to != Timestamp::MAX).then_some(&to[..]);
+            self.kv.scan(Family::Events, &from, to, &mut |key, value| {
+                let event = EventKey::decode(key)?;
+                let at = Timestamp::from_nanoseconds(event.time);
+                if of_device.get(&event.device).is_some_and(|gone| gone.iter().any(|range| range.contains(at))) {
+                    let mut record: EventRecord = decode_record("an event", value)?;
+                    // What a bulk load is about to commit comes after this delete.
+                    if record.deleted.is_none() && manifest.commit_of(record.sequence).is_some() {
+                        record.deleted = Some(sequence);
+                        changes.put(Family::Events, key, encode_record(&record)?);
+                        deleted.insert(event_identity(key).to_vec());
+                    }
                 }
-            }
-            Ok(true)
-        })
+                Ok(true)
+            })?;
+        }
+        Ok(())
     }
 }
 

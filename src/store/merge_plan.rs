@@ -13,7 +13,7 @@ use crate::format::SegmentEntry;
 use crate::model::Sequence;
 use crate::time::{BucketWidth, DAY_NS, TimeBucket, TimeRange, Timestamp};
 
-use super::deletes::reaches;
+use super::deletes::{joined, reaches};
 use super::segment_ref::SegmentRef;
 
 /// As many segments of one day, or of many buckets each, are merged.
@@ -257,13 +257,6 @@ pub(super) fn holds(entry: &SegmentEntry, range: TimeRange) -> bool {
 pub(super) fn without_range(entry: &SegmentEntry, range: TimeRange) -> SegmentEntry {
     let mut rest = entry.clone();
     rest.excluded.push(range);
-    rest.excluded.sort();
-    rest.excluded.dedup_by(|next, before| {
-        let joins = next.from <= before.to;
-        if joins {
-            before.to = before.to.max(next.to);
-        }
-        joins
-    });
+    rest.excluded = joined(rest.excluded);
     rest
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::deletes::{Deletes, needed};
+use super::deletes::{Deletes, joined, needed};
 use super::tests::{at, options, reading};
 use super::*;
 use crate::format::Tombstone;
@@ -179,5 +179,17 @@ proptest! {
         let kept: BTreeSet<u64> = needed(&all, unsealed.map(Sequence), &[]).into_iter().map(|s| s.0).collect();
         let older = all.iter().map(|t| t.sequence.0).filter(|sequence| unsealed.is_some_and(|first| first < *sequence));
         prop_assert_eq!(kept, older.collect::<BTreeSet<u64>>());
+    }
+
+    /// Law: ranges that are joined hold what the ranges hold, and do not meet.
+    #[test]
+    fn joined_ranges_hold_what_the_ranges_hold(all in tombstones()) {
+        let ranges: Vec<TimeRange> = all.iter().map(|t| t.range).collect();
+        let joined = joined(ranges.clone());
+        prop_assert!(joined.windows(2).all(|pair| pair[0].to < pair[1].from));
+        for time in -1..45 {
+            let holds = |ranges: &[TimeRange]| ranges.iter().any(|range| range.contains(at(time)));
+            prop_assert_eq!(holds(&joined), holds(&ranges));
+        }
     }
 }
