@@ -1,5 +1,6 @@
-//! A process that writes, seals, compacts and loads is killed at any moment, also while it makes or opens the store: reopened,
-//! the store holds every commit that was acknowledged, of the one under way all or nothing, and no more; a retry is stored once.
+//! A process that writes, seals, compacts and loads, events by the hundred too, is killed at any moment, also while it makes or opens the
+//! store: reopened, the store holds every commit that was acknowledged, of the one under way all or nothing, and no more; a retry is stored
+//! once.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,13 +10,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fleetlog::{
-    Column, Delete, DeviceId, DeviceRows, ErrorKind, EventKind, LogRecord, MetricName, MetricType, Options, Presence,
-    Sequence, Severity, Store, TimeRange, Timestamp, Values, WriteBatch,
+    Column, Delete, DeviceId, DeviceRows, ErrorKind, Event, EventKind, LogRecord, MetricName, MetricType, Options,
+    Presence, Sequence, Severity, Store, TimeRange, Timestamp, Values, WriteBatch,
 };
 
 const FOLDER: &str = "FLEETLOG_KILL_FOLDER";
 const MINUTE_NS: i64 = 60_000_000_000;
 const DEVICES: u64 = 7;
+/// Events of a load: more than wait in memory before they are written.
+const LOADED_EVENTS: u64 = 1_100;
 
 fn options() -> Options {
     Options { memory_bytes: 16 << 20, threads: 1, compact_in_background: true, ..Options::default() }
@@ -69,6 +72,9 @@ fn commit(store: &Store, n: u64) -> Sequence {
         let values = Values::Float(vec![n as f64; times.len()]);
         load.rows(device, &DeviceRows { times, columns: vec![(metric, Column { presence: Presence::All, values })] })
             .unwrap();
+        for place in 0..LOADED_EVENTS {
+            load.event(loaded_event(n, place)).unwrap();
+        }
         delete(load.batch(), n);
         mark(load.batch(), n);
         return load.commit().unwrap().sequence;
@@ -90,6 +96,13 @@ fn delete(batch: &mut WriteBatch, n: u64) {
     }
 }
 
+/// Events of the load that commit `n` is; so large that some are written before it commits.
+fn loaded_event(n: u64, place: u64) -> Event {
+    let labels = BTreeMap::from([("place".to_owned(), place.to_string()), ("text".to_owned(), "x".repeat(1_000))]);
+    let (time, device) = (Timestamp::from_nanoseconds(time_of(n)), DeviceId::new("loaded").unwrap());
+    Event { time, device, kind: EventKind::Maintenance, labels }
+}
+
 /// An event, an attribute and a log record tell which commit came last.
 fn mark(batch: &mut WriteBatch, n: u64) {
     batch.event("marker", Timestamp::from_nanoseconds(n as i64), EventKind::Stage, [("n", n.to_string())]);
@@ -107,15 +120,23 @@ fn mark(batch: &mut WriteBatch, n: u64) {
 /// Commits that are there, by their marks, which come without a gap.
 fn last_commit(store: &Store) -> u64 {
     let snapshot = store.snapshot().unwrap();
-    let mut marks = Vec::new();
+    let (mut marks, mut loaded) = (Vec::new(), Vec::new());
     snapshot
         .events(TimeRange::ALL, None, &mut |event| {
-            marks.push(event.time.nanoseconds() as u64);
+            match event.kind {
+                EventKind::Stage => marks.push(event.time.nanoseconds() as u64),
+                _ => loaded.push(event.clone()),
+            }
             Ok(true)
         })
         .unwrap();
     let last = marks.len() as u64;
     assert_eq!(marks, (1..=last).collect::<Vec<_>>(), "marks without a gap");
+    let loads = (1..=last).filter(|n| is_load(*n));
+    let mut expected: Vec<Event> =
+        loads.flat_map(|n| (0..LOADED_EVENTS).map(move |place| loaded_event(n, place))).collect();
+    expected.sort();
+    assert!(loaded == expected, "{} events of loads, where {last} commits have {}", loaded.len(), expected.len());
     let marker = snapshot.catalog().device("marker");
     let said = marker.and_then(|marker| snapshot.attributes().value_at(marker, "last", Timestamp::from_nanoseconds(0)));
     assert_eq!(

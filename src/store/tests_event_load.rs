@@ -222,3 +222,19 @@ proptest! {
         prop_assert_eq!(events(&read_only(folder.path())), set);
     }
 }
+
+#[test]
+fn what_two_loads_bring_at_once_is_stored_as_one_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    let same = [event("a", 1, "p"), event("b", 2, "q")];
+    let (first, second) = (load(&store, &same), load(&store, &same));
+    store.write(batch(&same[..1])).unwrap();
+    first.commit().unwrap();
+    second.commit().unwrap();
+    assert_eq!((events(&store.snapshot().unwrap()), store.info().unwrap().events), (same.to_vec(), 2));
+    store.write(delete("a", TimeRange::ALL)).unwrap();
+    assert_eq!(events(&store.snapshot().unwrap()), same[1..]);
+    load(&store, &same).commit().unwrap();
+    assert_eq!(events(&store.snapshot().unwrap()), same);
+}
