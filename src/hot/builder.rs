@@ -5,6 +5,7 @@ use roaring::RoaringBitmap;
 use crate::error::Result;
 use crate::model::StoredLog;
 use crate::model::{BatchColumn, DeviceHandle, MetricHandle, Sequence};
+use crate::time::{TimeRange, Timestamp};
 
 use super::chunk::Chunk;
 use super::flat::FlatRows;
@@ -62,6 +63,13 @@ impl ChunkBuilder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.flat.times.is_empty() && self.flat.logs.is_empty()
+    }
+
+    /// Whether it may hold rows of a device in a range.
+    #[must_use]
+    pub fn may_hold(&self, device: DeviceHandle, range: TimeRange) -> bool {
+        let at = Timestamp::from_nanoseconds;
+        self.devices.contains(device.0) && self.times.is_some_and(|(first, last)| range.touches(at(first), at(last)))
     }
 
     /// Bytes held, about.

@@ -73,13 +73,35 @@ impl Chunk {
         self.sorted()?.rows(device.0).map(Arc::new)
     }
 
-    /// Log records of a device in (time, order). None after the chunk's memory was reclaimed, as in [`Self::rows`].
+    /// The instants of a device at which it has a value, rising. None after the chunk's memory was reclaimed, as in [`Self::rows`].
     #[must_use]
-    pub fn logs(&self, device: DeviceHandle) -> Vec<StoredLog> {
-        if !self.log_devices.contains(device.0) {
+    pub fn instants(&self, device: DeviceHandle) -> Vec<i64> {
+        if !self.devices.contains(device.0) {
             return Vec::new();
         }
-        self.sorted().map_or_else(Vec::new, |sorted| sorted.logs(device.0).to_vec())
+        self.sorted().map_or_else(Vec::new, |sorted| sorted.times(device.0).to_vec())
+    }
+
+    /// How many log records it has of a device. None after the chunk's memory was reclaimed, as in [`Self::rows`].
+    #[must_use]
+    pub fn log_count(&self, device: DeviceHandle) -> usize {
+        self.with_logs(device, <[StoredLog]>::len)
+    }
+
+    /// Some of the log records of a device: those at some places, in (time, order).
+    #[must_use]
+    pub fn logs(&self, device: DeviceHandle, places: std::ops::Range<usize>) -> Vec<StoredLog> {
+        self.with_logs(device, |logs| logs.get(places).unwrap_or_default().to_vec())
+    }
+
+    /// Visits the instants of the log records of a device.
+    pub fn visit_log_times(&self, device: DeviceHandle, visit: impl FnMut(i64)) {
+        self.with_logs(device, |logs| logs.iter().map(|log| log.time).for_each(visit));
+    }
+
+    fn with_logs<R>(&self, device: DeviceHandle, with: impl FnOnce(&[StoredLog]) -> R) -> R {
+        let sorted = if self.log_devices.contains(device.0) { self.sorted() } else { None };
+        with(sorted.as_ref().map_or(&[], |sorted| sorted.logs(device.0)))
     }
 
     /// Bytes held, about.

@@ -86,6 +86,14 @@ impl Sorted {
         Some(DeviceRows { columns: columns.collect(), times: self.times[ranks].to_vec() })
     }
 
+    /// The instants of a device, rising.
+    pub(super) fn times(&self, device: u32) -> &[i64] {
+        match self.devices.binary_search(&device) {
+            Ok(place) => &self.times[self.starts[place] as usize..self.starts[place + 1] as usize],
+            Err(_) => &[],
+        }
+    }
+
     /// The log records of a device, in order.
     pub(super) fn logs(&self, device: u32) -> &[StoredLog] {
         let from = self.logs.partition_point(|log| log.device.0 < device);

@@ -11,13 +11,14 @@ use crate::model::{
     DeviceHandle, DeviceId, DeviceRows, Event, MetricHandle, MetricName, MetricType, Nature, Sequence, WriteBatch,
     merge_rows,
 };
-use crate::time::{BucketWidth, TimeBucket, Timestamp};
+use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::Store;
 use super::core::{Core, lock};
 use super::event_load::EventLoad;
 use super::options::Durability;
 use super::segment_set::{Reserved, SLICE_VALUES, SegmentSet};
+use super::snapshot::{Snapshot, ask_again};
 use super::write::Extra;
 
 /// What a bulk load brought in.
@@ -198,13 +199,23 @@ impl BulkLoad {
             return Ok(());
         }
         self.rows += rows.len() as u64;
-        self.overwriting += self.store.at_a_moment(|snapshot| snapshot.count_instants(device, &rows.times))?;
+        self.overwriting += self.count_present(device, &rows.times)?;
         let set = self.set.as_mut().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the bulk load has ended"))?;
         set.write(device, &rows, &[], &mut self.ids)
     }
 
+    /// How many of some instants, which rise, have a row of a device in the store already.
+    fn count_present(&self, device: DeviceHandle, times: &[i64]) -> Result<u64> {
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(0) };
+        let (from, to) = (Timestamp::from_nanoseconds(*first), Timestamp::from_nanoseconds(last.saturating_add(1)));
+        let range = TimeRange::new(from, to);
+        let take = || Snapshot::take_of(self.store.core(), device, range);
+        ask_again(take, |snapshot| snapshot.count_instants(device, range, times))
+    }
+
     /// Adds an event: any number of them, in any order, in bounded memory; they show with the commit, all or none. Devices that
-    /// are new come with it, too.
+    /// are new come with it, too. What the store has already, or gets from somebody else meanwhile, shows once as ever; the load does
+    /// not look, so whoever counts what is new counts an event twice that two loads bring at once.
     ///
     /// # Errors
     /// As [`Store::write`].

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use crate::catalog::Manifest;
 use crate::error::Result;
 use crate::kv::{Family, KvBatch};
-use crate::model::{DeviceHandle, DeviceRows, SegmentId, Sequence};
-use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
+use crate::model::{DeviceHandle, SegmentId, Sequence};
+use crate::time::{BucketWidth, TimeRange};
 
 use super::core::{Core, lock};
 use super::deletes::{Deletes, needed};
 use super::gather::{Source, all_devices, gather_rows};
-use super::log_merge::LogMerge;
+use super::log_merge::{LogMerge, write_part};
 use super::merge_plan::{Job, Plan, Target, buckets_of, without_range};
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
@@ -134,7 +134,7 @@ impl Core {
         let sources: Vec<Source> = job.inputs.iter().map(|input| Source::Segment(Arc::clone(input))).collect();
         let range = job.target.range();
         for device in all_devices(&sources)? {
-            let mut logs = LogMerge::new(&job.inputs, device, range)?;
+            let mut logs = LogMerge::new(&sources, &[device], range)?;
             let parts = parts(&sources, device, range)?;
             for (place, part) in parts.iter().enumerate() {
                 progress.map_or(Ok(()), Progress::check)?;
@@ -186,27 +186,6 @@ impl Pace {
             }
             state = core.wait_for_change(state, Some(left));
         }
-    }
-}
-
-/// Writes rows of a device with the log records before an instant, as many at a time as a slice holds. A bucket's rows go in before
-/// the first of its records, so that buckets come rising.
-fn write_part(
-    set: &mut SegmentSet,
-    device: DeviceHandle,
-    mut rows: DeviceRows,
-    logs: &mut LogMerge,
-    before: Option<Timestamp>,
-    ids: &mut Reserved,
-) -> Result<()> {
-    loop {
-        let (now, all) = logs.part(before)?;
-        let (Some(last), false) = (now.last(), all) else { return set.write(device, &rows, &now, ids) };
-        let bucket = TimeBucket::containing(set.width(), Timestamp::from_nanoseconds(last.time));
-        let places = rows.places_in(TimeRange::new(TimeRange::ALL.from, bucket.range().to));
-        let (end, length) = (places.end, rows.len());
-        set.write(device, &rows.part(0..end), &now, ids)?;
-        rows = rows.part(end..length);
     }
 }
 

@@ -5,8 +5,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::format::Tombstone;
 use crate::hot::Chunk;
-use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, StoredLog, merge_rows};
+use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, merge_rows};
 use crate::time::{TimeRange, Timestamp};
 
 use super::deletes::Deletes;
@@ -94,16 +95,26 @@ impl Source {
         Ok(slices)
     }
 
-    fn logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
+    /// The instants of a handle in a range at which it has a value, but for what was deleted since.
+    fn instants(&self, device: DeviceHandle, range: TimeRange) -> Result<Vec<i64>> {
+        let at = Timestamp::from_nanoseconds;
+        let mut instants = Vec::new();
+        let mut excluded: &[TimeRange] = &[];
         match self {
-            Self::Chunk(chunk) => Ok(chunk.logs(device)),
-            Self::Segment(segment) => {
-                let at = |log: &StoredLog| Timestamp::from_nanoseconds(log.time);
-                let mut logs = segment.segment()?.read_logs(device)?;
-                logs.retain(|log| !segment.entry.excluded.iter().any(|range| range.contains(at(log))));
-                Ok(logs)
+            Self::Chunk(chunk) => instants = chunk.instants(device),
+            Self::Segment(source) if range.touches(at(source.entry.times.0), at(source.entry.times.1)) => {
+                let segment = source.segment()?;
+                for slice in segment.slices(device)? {
+                    if range.touches(at(slice.times.0), at(slice.times.1)) {
+                        instants.extend(segment.read_times(slice.place)?);
+                    }
+                }
+                excluded = &source.entry.excluded;
             }
+            Self::Segment(_) => {}
         }
+        instants.retain(|time| range.contains(at(*time)) && !excluded.iter().any(|out| out.contains(at(*time))));
+        Ok(instants)
     }
 }
 
@@ -141,16 +152,36 @@ pub(super) fn gather_rows(
     Ok(merge_rows(&layers)?.without_empty_rows())
 }
 
-/// The log records of some handles, by (time, order).
-pub(super) fn gather_logs(sources: &[Source], handles: &[DeviceHandle]) -> Result<Vec<StoredLog>> {
-    let mut logs = Vec::new();
-    for source in sources {
-        for handle in handles {
-            logs.extend(source.logs(*handle)?);
+/// The instants of [`gather_rows`], each once, rising. Values are read only where the delete of a metric may have left others of its
+/// instant: no source has a row without one.
+pub(super) fn gather_instants(
+    sources: &[Source],
+    handles: &[DeviceHandle],
+    range: TimeRange,
+    deletes: &Deletes,
+) -> Result<Vec<i64>> {
+    let mut instants = Vec::new();
+    for handle in handles {
+        for source in sources {
+            let deletes = deletes.after(*handle, source.sequences().1);
+            let of_metrics = |delete: &Tombstone| delete.metric.is_some() && !delete.range.intersect(range).is_empty();
+            if deletes.iter().any(of_metrics) {
+                for rows in source.rows(*handle, range, None)? {
+                    let left = deletes.iter().fold(rows, |rows, delete| rows.without(delete.metric, delete.range));
+                    instants.extend(left.times);
+                }
+                continue;
+            }
+            let mut left = source.instants(*handle, range)?;
+            for delete in deletes {
+                left.retain(|time| !delete.range.contains(Timestamp::from_nanoseconds(*time)));
+            }
+            instants.append(&mut left);
         }
     }
-    logs.sort_by_key(|a| (a.time, a.order));
-    Ok(logs)
+    instants.sort_unstable();
+    instants.dedup();
+    Ok(instants)
 }
 
 /// All devices of some sources, rising.

@@ -99,7 +99,10 @@ impl Core {
         if counted_apart || !snapshot.chunks().is_empty() {
             logs = 0;
             for device in snapshot.catalog().devices() {
-                logs += snapshot.logs(device.handle)?.len() as u64;
+                snapshot.visit_logs(device.handle, TimeRange::ALL, &mut |_| {
+                    logs += 1;
+                    Ok(true)
+                })?;
             }
         }
         let mut files = self.kv.disk_bytes()?;

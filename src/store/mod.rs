@@ -34,7 +34,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::ingest::Rejection;
 use crate::model::{Sequence, WriteBatch};
 
@@ -158,14 +158,7 @@ impl Store {
     /// # Errors
     /// What `ask` returns; [`crate::ErrorKind::SnapshotExpired`] when it expired again and again.
     pub fn at_a_moment<R>(&self, ask: impl Fn(&Snapshot) -> Result<R>) -> Result<R> {
-        const TRIES: u32 = 5;
-        for _ in 1..TRIES {
-            match ask(&self.snapshot()?) {
-                Err(error) if error.kind() == ErrorKind::SnapshotExpired => {}
-                answered => return answered,
-            }
-        }
-        ask(&self.snapshot()?)
+        snapshot::ask_again(|| self.snapshot(), ask)
     }
 
     /// Bytes that were written since the store was opened.
@@ -259,6 +252,8 @@ mod tests_info;
 mod tests_logs;
 #[cfg(test)]
 mod tests_order;
+#[cfg(test)]
+mod tests_overwriting;
 #[cfg(test)]
 mod tests_pages;
 #[cfg(test)]

@@ -17,8 +17,9 @@ use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::core::{Core, lock};
 use super::deletes::Deletes;
-use super::gather::{Source, all_devices, gather_logs, gather_rows};
+use super::gather::{Source, all_devices, gather_rows};
 use super::layout::{log_key, put_sealed};
+use super::log_merge::{LogMerge, write_part};
 use super::segment_set::{Reserved, SegmentSet};
 
 /// Neighbouring chunks without a bulk load between them.
@@ -156,9 +157,7 @@ fn largest_buckets(group: &Group) -> Result<Vec<i32>> {
                     *rows.entry(day(run[0])).or_default() += run.len() as u64;
                 }
             }
-            for log in chunk.logs(device) {
-                *rows.entry(day(log.time)).or_default() += 1;
-            }
+            chunk.visit_log_times(device, |time| *rows.entry(day(time)).or_default() += 1);
         }
     }
     let mut buckets: Vec<(u64, i32)> = rows.into_iter().map(|(bucket, rows)| (rows, bucket)).collect();
@@ -170,8 +169,8 @@ fn largest_buckets(group: &Group) -> Result<Vec<i32>> {
 fn write_all(set: &mut SegmentSet, sources: &[Source], deletes: &Deletes, ids: &mut Reserved) -> Result<()> {
     for device in all_devices(sources)? {
         let rows = gather_rows(sources, &[device], TimeRange::ALL, None, deletes)?;
-        let logs = gather_logs(sources, &[device])?;
-        set.write(device, &rows, &logs, ids)?;
+        let mut logs = LogMerge::new(sources, &[device], TimeRange::ALL)?;
+        write_part(set, device, rows, &mut logs, None, ids)?;
     }
     Ok(())
 }

@@ -12,10 +12,11 @@ use crate::kv::Family;
 use crate::model::{DeviceHandle, DeviceRows, Event, EventKind, MetricHandle, Sequence, StoredLog};
 use crate::time::{TimeRange, Timestamp};
 
-use super::core::{Core, lock};
+use super::core::{Core, State, lock};
 use super::deletes::Deletes;
-use super::gather::{Source, gather_logs, gather_rows};
+use super::gather::{Source, gather_instants, gather_rows};
 use super::layout::{EventKey, EventRecord, time_bytes};
+use super::log_merge::LogMerge;
 use super::segment_ref::SegmentRef;
 
 /// What a snapshot pins.
@@ -39,8 +40,22 @@ pub struct Snapshot(Arc<SnapshotState>);
 
 impl Snapshot {
     pub(super) fn take(core: &Arc<Core>) -> Result<Self> {
+        Self::take_where(core, |_| true)
+    }
+
+    /// This moment as far as one device in one range goes: a chunk that grows and holds nothing of it goes on growing, and does not show.
+    pub(super) fn take_of(core: &Arc<Core>, device: DeviceHandle, range: TimeRange) -> Result<Self> {
+        Self::take_where(core, |state| {
+            let handles = state.catalog.device_entry(device).map_or(&[][..], |entry| entry.handles.as_slice());
+            handles.iter().any(|handle| state.active.may_hold(*handle, range))
+        })
+    }
+
+    fn take_where(core: &Arc<Core>, freezes: impl FnOnce(&State) -> bool) -> Result<Self> {
         let mut state = lock(&core.state);
-        state.freeze()?;
+        if freezes(&state) {
+            state.freeze()?;
+        }
         let snapshot = Arc::new(SnapshotState {
             core: Arc::clone(core),
             sequence: state.sequence,
@@ -124,14 +139,11 @@ impl Snapshot {
         Ok(rows)
     }
 
-    /// How many of some instants, which rise, have a row of a device already.
-    pub(super) fn count_instants(&self, device: DeviceHandle, times: &[i64]) -> Result<u64> {
-        let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(0) };
-        if self.0.catalog.device_entry(device).is_none() {
-            return Ok(0);
-        }
-        let (from, to) = (Timestamp::from_nanoseconds(*first), Timestamp::from_nanoseconds(last.saturating_add(1)));
-        let present = self.rows(device, TimeRange::new(from, to), None)?.times;
+    /// How many of some instants in a range, which rise, have a row of a device already.
+    pub(super) fn count_instants(&self, device: DeviceHandle, range: TimeRange, times: &[i64]) -> Result<u64> {
+        let Some(entry) = self.0.catalog.device_entry(device) else { return Ok(0) };
+        let present = gather_instants(&self.sources(), &entry.handles, range, self.deletes())?;
+        self.check()?;
         let mut rest = present.iter().peekable();
         let met = times.iter().filter(|time| {
             while rest.next_if(|present| present < time).is_some() {}
@@ -140,14 +152,42 @@ impl Snapshot {
         Ok(met.count() as u64)
     }
 
-    /// The log records of a device, by (time, order).
+    /// The log records of a device, by (time, order): all of them in memory, which [`Snapshot::visit_logs`] spares.
     ///
     /// # Errors
     /// As [`Snapshot::rows`].
     pub fn logs(&self, device: DeviceHandle) -> Result<Vec<StoredLog>> {
-        let logs = gather_logs(&self.sources(), self.handles(device)?)?;
-        self.check()?;
+        let mut logs = Vec::new();
+        self.visit_logs(device, TimeRange::ALL, &mut |log| {
+            logs.push(log);
+            Ok(true)
+        })?;
         Ok(logs)
+    }
+
+    /// Visits the log records of a device in a range, by (time, order), until `visit` says false; a slice of each segment is in memory.
+    ///
+    /// # Errors
+    /// What `visit` returns; as [`Snapshot::rows`].
+    pub fn visit_logs(
+        &self,
+        device: DeviceHandle,
+        range: TimeRange,
+        visit: &mut dyn FnMut(StoredLog) -> Result<bool>,
+    ) -> Result<()> {
+        let mut merge = LogMerge::new(&self.sources(), self.handles(device)?, range)?;
+        loop {
+            let (part, all) = merge.part(None)?;
+            self.check()?;
+            for log in part {
+                if !visit(log)? {
+                    return Ok(());
+                }
+            }
+            if all {
+                return Ok(());
+            }
+        }
     }
 
     fn handles(&self, device: DeviceHandle) -> Result<&[DeviceHandle]> {
@@ -200,6 +240,18 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// Asks something of a moment; of a newer one, where writers needed the memory of the snapshot meanwhile.
+pub(super) fn ask_again<R>(take: impl Fn() -> Result<Snapshot>, ask: impl Fn(&Snapshot) -> Result<R>) -> Result<R> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        match ask(&take()?) {
+            Err(error) if error.kind() == ErrorKind::SnapshotExpired => {}
+            answered => return answered,
+        }
+    }
+    ask(&take()?)
 }
 
 fn flush_events(instant: &mut Vec<Event>, visit: &mut dyn FnMut(&Event) -> Result<bool>) -> Result<bool> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::gather::Source;
 use super::log_merge::LogMerge;
 use super::tests::{at, options, reading};
 use super::*;
@@ -52,6 +53,10 @@ impl Oracle {
             self.0.len()
         );
     }
+}
+
+fn sources(snapshot: &Snapshot) -> Vec<Source> {
+    snapshot.segments().iter().map(|segment| Source::Segment(segment.clone())).collect()
 }
 
 fn open(folder: &Path) -> Store {
@@ -114,7 +119,7 @@ fn a_merge_holds_one_slice_of_log_records_of_a_segment() {
     let snapshot = store.snapshot().unwrap();
     let device = snapshot.catalog().device("d").unwrap();
     let held_most = |range: TimeRange, before: Option<Timestamp>| {
-        let mut merge = LogMerge::new(snapshot.segments(), device, range).unwrap();
+        let mut merge = LogMerge::new(&sources(&snapshot), &[device], range).unwrap();
         let (mut count, mut held) = (0, 0);
         loop {
             let (part, all) = merge.part(before).unwrap();
@@ -135,7 +140,52 @@ fn a_merge_holds_one_slice_of_log_records_of_a_segment() {
     store.compact(true, None).unwrap();
     let snapshot = store.snapshot().unwrap();
     assert_eq!(snapshot.segments().len(), 1, "one month");
-    let mut merge = LogMerge::new(snapshot.segments(), device, TimeRange::ALL).unwrap();
+    let mut merge = LogMerge::new(&sources(&snapshot), &[device], TimeRange::ALL).unwrap();
     let (part, all) = merge.part(None).unwrap();
     assert!(!all && part.len() + merge.held() < 3 * RECORDS as usize, "{} given, {} held", part.len(), merge.held());
+}
+
+#[test]
+fn records_are_visited_a_slice_at_a_time_in_every_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut oracle = Oracle::default();
+    // Two sealed days, and 9,000 short records over and between them that are not sealed.
+    (0..2).for_each(|day| oracle.write(&store, (0..RECORDS).map(|record| START_NS + day * DAY_NS + record)));
+    let mut wanted: Vec<i64> = oracle.0.iter().map(|(time, _)| *time).collect();
+    let mut batch = WriteBatch::new();
+    for number in 0..9_000_i64 {
+        let time = START_NS + number * 7_919 % 9_000 * 20 * SECOND_NS;
+        wanted.push(time);
+        batch.log(LogRecord {
+            device: DeviceId::new("d").unwrap(),
+            time: at(time),
+            severity: Severity::Notice,
+            source: "short".to_owned(),
+            message: number.to_string(),
+            fields: BTreeMap::new(),
+        });
+    }
+    store.write(batch).unwrap();
+    wanted.sort_unstable();
+    let visited = |range: TimeRange, most: usize| {
+        let snapshot = store.snapshot().unwrap();
+        let device = snapshot.catalog().device("d").unwrap();
+        let mut times = Vec::new();
+        let mut visit = |log: crate::model::StoredLog| {
+            times.push(log.time);
+            Ok(times.len() < most)
+        };
+        snapshot.visit_logs(device, range, &mut visit).unwrap();
+        times
+    };
+    let range = TimeRange::new(at(START_NS + 5), at(START_NS + DAY_NS + 6));
+    let inside: Vec<i64> = wanted.iter().copied().filter(|time| range.contains(at(*time))).collect();
+    for layout in ["unsealed", "sealed", "merged"] {
+        assert_eq!(visited(TimeRange::ALL, usize::MAX), wanted, "{layout}");
+        assert_eq!(visited(range, usize::MAX), inside, "{layout}");
+        assert_eq!(visited(TimeRange::ALL, 3), wanted[..3], "{layout}");
+        assert_eq!(store.info().unwrap().logs, wanted.len() as u64, "{layout}");
+        if layout == "unsealed" { store.seal().unwrap() } else { store.compact(true, None).unwrap() }
+    }
 }
