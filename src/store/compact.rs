@@ -165,7 +165,7 @@ impl Core {
         if batch.is_empty() {
             return Ok(());
         }
-        Arc::make_mut(&mut state.manifest).tombstones.retain(|tombstone| needed.contains(&tombstone.sequence));
+        state.change_tombstones(|tombstones| tombstones.retain(|tombstone| needed.contains(&tombstone.sequence)));
         drop(state);
         self.write_synced(batch)
     }

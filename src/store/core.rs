@@ -4,14 +4,15 @@
 //! compaction), `order` (one commit gets its number at a time), `log` (one group of commits is written at a time), `state`
 //! (short: never held over input or output). A commit is visible in `state` only when the log holds it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Excluded, Included};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::catalog::{Catalog, Manifest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Mark, SegmentEntry, Watermark};
+use crate::format::{Mark, SegmentEntry, Tombstone, Watermark};
 use crate::hot::{Chunk, ChunkBuilder};
 use crate::index::AttributeIndex;
 use crate::io::{FileSystem, FolderHold};
@@ -21,6 +22,7 @@ use crate::segment::PageCache;
 use crate::time::Timestamp;
 
 use super::commit::PendingCommit;
+use super::deletes::Deletes;
 use super::keys::KeptKeys;
 use super::layout::Layout;
 use super::options::Options;
@@ -42,6 +44,8 @@ pub(super) struct State {
     pub(super) catalog: Arc<Catalog>,
     pub(super) attributes: Arc<AttributeIndex>,
     pub(super) manifest: Arc<Manifest>,
+    /// The manifest's tombstones by device, made on first use; another one where they change.
+    pub(super) deletes: Arc<OnceLock<Deletes>>,
     /// By id.
     pub(super) segments: Arc<Vec<Arc<SegmentRef>>>,
     pub(super) active: ChunkBuilder,
@@ -50,7 +54,7 @@ pub(super) struct State {
     /// When the first commit that is not sealed came.
     pub(super) unsealed_since: Option<Timestamp>,
     /// Commits that no chunk may reach across: deletes and bulk loads.
-    pub(super) barriers: Vec<Sequence>,
+    pub(super) barriers: BTreeSet<Sequence>,
     pub(super) snapshots: Vec<Weak<SnapshotState>>,
     /// Commits that have their number but are not in the log yet, and what the catalogue will be after them.
     pub(super) queue: Queue,
@@ -144,6 +148,12 @@ impl State {
         commits.filter(|sequence| *sequence > sealed_through).collect()
     }
 
+    /// Changes the manifest's tombstones.
+    pub(super) fn change_tombstones(&mut self, change: impl FnOnce(&mut Vec<Tombstone>)) {
+        change(&mut Arc::make_mut(&mut self.manifest).tombstones);
+        self.deletes = Arc::default();
+    }
+
     /// Notes that a commit came.
     pub(super) fn note_unsealed(&mut self, at: Timestamp) {
         self.unsealed_since.get_or_insert(at);
@@ -157,8 +167,8 @@ impl State {
         let Some(chunk) = std::mem::take(&mut self.active).freeze() else { return Ok(()) };
         self.frozen.push(Arc::new(chunk));
         while let [.., older, newer] = self.frozen.as_slice() {
-            let apart =
-                self.barriers.iter().any(|barrier| older.sequences().1 < *barrier && *barrier <= newer.sequences().0);
+            let between = (Excluded(older.sequences().1), Included(newer.sequences().0));
+            let apart = self.barriers.range(between).next().is_some();
             let (old, new) = (older.memory_bytes(), newer.memory_bytes());
             if apart || old > new * JOIN_RATIO || old + new > JOIN_BYTES_MAX {
                 break;

@@ -312,11 +312,9 @@ fn recover(
     let attributes = Arc::new(load_attributes(kv)?);
     let sealed = meta.sealed;
     let later = |sequence: &Sequence| *sequence > sealed.sequence;
-    let mut barriers: Vec<Sequence> =
-        manifest.tombstones.iter().map(|tombstone| tombstone.sequence).filter(later).collect();
-    barriers.extend(manifest.segments.iter().map(|entry| entry.sequences.0).filter(later));
-    barriers.sort_unstable();
-    barriers.dedup();
+    let deletes = manifest.tombstones.iter().map(|tombstone| tombstone.sequence);
+    let loads = manifest.segments.iter().map(|entry| entry.sequences.0);
+    let barriers = deletes.chain(loads).filter(later).collect();
     let queue = Queue {
         pending: Vec::new(),
         sequence: sealed.sequence,
@@ -333,6 +331,7 @@ fn recover(
         catalog,
         attributes,
         manifest: Arc::new(manifest),
+        deletes: Arc::default(),
         segments: Arc::new(segments),
         active: ChunkBuilder::new(),
         frozen: Vec::new(),

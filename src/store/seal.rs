@@ -48,9 +48,7 @@ impl Core {
                 };
                 let upto = upto.unwrap_or(state.sequence);
                 // What comes from now on is not joined to what is being sealed.
-                if !state.barriers.contains(&upto.next()) {
-                    state.barriers.push(upto.next());
-                }
+                state.barriers.insert(upto.next());
                 (groups, Deletes::of(&state.manifest.tombstones, TimeRange::ALL), upto, all)
             };
             self.seal_group(groups.into_iter().next().unwrap_or_default(), &deletes, upto)?;

@@ -27,8 +27,7 @@ pub(super) struct SnapshotState {
     catalog: Arc<Catalog>,
     attributes: Arc<AttributeIndex>,
     manifest: Arc<Manifest>,
-    /// Those of the manifest, made on first use.
-    deletes: OnceLock<Deletes>,
+    deletes: Arc<OnceLock<Deletes>>,
     segments: Arc<Vec<Arc<SegmentRef>>>,
     pub(super) chunks: Vec<Arc<Chunk>>,
     pub(super) expired: AtomicBool,
@@ -62,7 +61,7 @@ impl Snapshot {
             catalog: Arc::clone(&state.catalog),
             attributes: Arc::clone(&state.attributes),
             manifest: Arc::clone(&state.manifest),
-            deletes: OnceLock::new(),
+            deletes: Arc::clone(&state.deletes),
             segments: Arc::clone(&state.segments),
             chunks: state.frozen.clone(),
             expired: AtomicBool::new(false),

@@ -267,10 +267,10 @@ impl State {
     pub(super) fn show(&mut self, pending: PendingCommit) -> Result<()> {
         if !pending.tombstones.is_empty() || !pending.segments.is_empty() {
             self.freeze()?;
-            self.barriers.push(pending.sequence);
+            self.barriers.insert(pending.sequence);
         }
         if !pending.tombstones.is_empty() {
-            Arc::make_mut(&mut self.manifest).tombstones.extend(pending.tombstones);
+            self.change_tombstones(|tombstones| tombstones.extend(pending.tombstones));
         }
         if !pending.segments.is_empty() {
             self.change_segments(&[], pending.segments);
