@@ -1,14 +1,15 @@
 //! Compaction: small segments of a bucket become one, days become months as they age; tombstones are applied on the way.
 //!
 //! Guarantees: no answer changes; writers, seals and readers never wait for it; it holds a part of one device at a time,
-//! however much the device sent; the files that go are unlinked with their last snapshot. `merge_plan` says what is merged.
+//! however much the device sent; the files that go are unlinked with their last snapshot; a damaged file keeps no other bucket from
+//! being merged. `merge_plan` says what is merged.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::Manifest;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::kv::{Family, KvBatch};
 use crate::model::{DeviceHandle, SegmentId, Sequence};
 use crate::time::{BucketWidth, TimeRange};
@@ -46,6 +47,7 @@ impl Core {
         let _compacting = self.wait_for_compaction(progress)?;
         self.check_writable()?;
         let mut done: Vec<Target> = Vec::new();
+        let mut damage = None;
         loop {
             progress.map_or(Ok(()), Progress::check)?;
             let (jobs, manifest) = self.due(cold, &done)?;
@@ -57,10 +59,15 @@ impl Core {
             let pace = Pace { started: Instant::now(), bytes_per_second };
             // Of the moment whose commits the merge stands for.
             let deletes = Deletes::of(&manifest.tombstones, job.target.range());
-            self.run(&job, &deletes, progress, &pace)?;
+            match self.run(&job, &deletes, progress, &pace) {
+                // What is damaged keeps its own bucket as it is, not the others.
+                Err(error) if error.kind() == ErrorKind::Corruption => damage = damage.or(Some(error)),
+                ran => ran?,
+            }
             progress.inspect(|progress| progress.advance(1));
         }
-        self.drop_tombstones()
+        self.drop_tombstones()?;
+        damage.map_or(Ok(()), Err)
     }
 
     fn due(&self, cold: bool, done: &[Target]) -> Result<(Vec<Job>, Arc<Manifest>)> {

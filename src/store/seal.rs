@@ -150,10 +150,8 @@ fn largest_buckets(group: &Group) -> Result<Vec<i32>> {
     for chunk in group {
         let sources = [Source::Chunk(Arc::clone(chunk))];
         for device in all_devices(&sources)? {
-            if let Some(held) = chunk.rows(device) {
-                for run in held.times.chunk_by(|a, b| day(*a) == day(*b)) {
-                    *rows.entry(day(run[0])).or_default() += run.len() as u64;
-                }
+            for run in chunk.instants(device).chunk_by(|a, b| day(*a) == day(*b)) {
+                *rows.entry(day(run[0])).or_default() += run.len() as u64;
             }
             chunk.visit_log_times(device, |time| *rows.entry(day(time)).or_default() += 1);
         }
