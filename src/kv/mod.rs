@@ -88,6 +88,9 @@ pub struct Kv {
     read_only: bool,
     /// A reader's own folder, removed with it.
     _scratch: Option<tempfile::TempDir>,
+    /// Keys that scans have passed.
+    #[cfg(test)]
+    pub(crate) scanned: std::sync::atomic::AtomicU64,
 }
 
 impl std::fmt::Debug for Kv {
@@ -117,6 +120,8 @@ impl Kv {
             poisoned: AtomicBool::new(false),
             read_only: false,
             _scratch: None,
+            #[cfg(test)]
+            scanned: std::sync::atomic::AtomicU64::default(),
         })
     }
 
@@ -158,7 +163,15 @@ impl Kv {
 
     fn reader(database: DB, path: &Path, scratch: tempfile::TempDir) -> Self {
         let poisoned = AtomicBool::new(false);
-        Self { database, path: path.to_path_buf(), poisoned, read_only: true, _scratch: Some(scratch) }
+        Self {
+            database,
+            path: path.to_path_buf(),
+            poisoned,
+            read_only: true,
+            _scratch: Some(scratch),
+            #[cfg(test)]
+            scanned: std::sync::atomic::AtomicU64::default(),
+        }
     }
 
     /// Writes all of a batch, durable on return where `sync`.
@@ -213,6 +226,8 @@ impl Kv {
         let start = IteratorMode::From(from, Direction::Forward);
         for item in self.database.iterator_cf_opt(self.family(family)?, options, start) {
             let (key, value) = item.map_err(|error| translate(&error, &self.path))?;
+            #[cfg(test)]
+            self.scanned.fetch_add(1, Ordering::Relaxed);
             if !visit(&key, &value)? {
                 return Ok(());
             }

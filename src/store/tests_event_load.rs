@@ -238,3 +238,30 @@ fn what_two_loads_bring_at_once_is_stored_as_one_event() {
     load(&store, &same).commit().unwrap();
     assert_eq!(events(&store.snapshot().unwrap()), same);
 }
+
+#[test]
+fn a_delete_of_many_devices_passes_the_events_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    let all: Vec<Event> = (0..300).map(|number| event(&format!("d{}", number % 50), number, "p")).collect();
+    store.write(batch(&all)).unwrap();
+    let mut deletes = WriteBatch::new();
+    for number in 0..40 {
+        // Devices below 20 lose all they have, the others what lies in a time of their own.
+        let range = if number < 20 { TimeRange::ALL } else { TimeRange::new(at(number * 5), at(number * 5 + 30)) };
+        let device = DeviceId::new(format!("d{number}")).unwrap();
+        deletes.delete(Delete { device, metric: None, range, events: true });
+    }
+    let scanned = || store.core().kv.scanned.load(std::sync::atomic::Ordering::Relaxed);
+    let before = scanned();
+    store.write(deletes).unwrap();
+    let passed = scanned() - before;
+    assert!(passed <= 300, "{passed} of 300 events were looked at");
+    let stays = |event: &&Event| {
+        let (number, time) = (event.time.nanoseconds() % 50, event.time.nanoseconds());
+        number >= 40 || (number >= 20 && !(number * 5..number * 5 + 30).contains(&time))
+    };
+    let left: Vec<Event> = all.iter().filter(stays).cloned().collect();
+    assert!(left.len() < 180 && left.len() > 60);
+    assert_eq!(events(&store.snapshot().unwrap()), left);
+}

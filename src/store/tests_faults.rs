@@ -160,3 +160,36 @@ fn a_damaged_segment_keeps_no_other_month_from_being_merged() {
     let times: Vec<i64> = files(&store).into_iter().map(|(time, _)| time).collect();
     assert_eq!(times, [0, 1, month], "the second month is one file");
 }
+
+#[test]
+fn a_merge_in_the_background_makes_haste_for_one_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store =
+        Store::open(&path, Options { create: true, compact_in_background: false, ..Options::default() }).unwrap();
+    for second in 0..4 {
+        write(&store, second).unwrap();
+        store.seal().unwrap();
+    }
+    store.close().unwrap();
+    // At a byte a second the merge that begins with the opening takes minutes.
+    let store = Store::open(&path, Options { compaction_bytes_per_second: 1, ..Options::default() }).unwrap();
+    let begun = std::time::Instant::now();
+    let late = |seconds: u64| begun.elapsed().as_secs() >= seconds;
+    while store.core().compacting.try_lock().is_ok() {
+        assert!(!late(30), "nothing is merged");
+        std::thread::yield_now();
+    }
+    let progress = Progress::default();
+    let compacted = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| store.compact(true, Some(&progress)));
+        while !asked.is_finished() && !late(30) {
+            std::thread::yield_now();
+        }
+        progress.cancel();
+        asked.join().unwrap()
+    });
+    assert!(compacted.is_ok(), "{compacted:?}");
+    assert_eq!(store.snapshot().unwrap().segments().len(), 1);
+    assert_eq!(stored(&store), [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)]);
+}
