@@ -32,6 +32,8 @@ const LOOK_ROWS: usize = 256;
 pub(super) trait Sink {
     /// The handle of a device, new or known.
     fn device(&mut self, id: &DeviceId) -> Result<DeviceHandle>;
+    /// The handle of the link of a device to a gateway, new or known.
+    fn link(&mut self, device: &DeviceId, gateway: &DeviceId) -> Result<DeviceHandle>;
     /// The handle of a metric, and how values in the unit are changed to fit it.
     fn metric(
         &mut self,

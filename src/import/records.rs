@@ -94,8 +94,8 @@ impl DeviceMap {
         let handle = match self.handles.get(self.name.as_str()) {
             Some(handle) => *handle,
             None => {
-                let id = match DeviceId::new(&self.name) {
-                    Ok(id) => id,
+                let subject = match Subject::new(device, link) {
+                    Ok(subject) => subject,
                     Err(error) => return Ok(Err(error.message().to_owned())),
                 };
                 self.bytes += DEVICE_BYTES + 3 * self.name.len();
@@ -108,13 +108,33 @@ impl DeviceMap {
                     .for_device(&self.name)
                     .advise("check that --device names the column of the device; if it does, give more --memory"));
                 }
-                let handle = sink.device(&id)?.0;
+                let handle = match subject {
+                    Subject::Device(device) => sink.device(&device)?.0,
+                    Subject::Link(device, gateway) => sink.link(&device, &gateway)?.0,
+                };
                 self.handles.insert(self.name.as_str().into(), handle);
                 handle
             }
         };
         self.last = Some((self.name.as_str().into(), handle));
         Ok(Ok(handle))
+    }
+}
+
+/// What a row is about.
+enum Subject {
+    Device(DeviceId),
+    /// A device as a gateway hears it.
+    Link(DeviceId, DeviceId),
+}
+
+impl Subject {
+    fn new(device: &str, gateway: Option<&str>) -> Result<Self> {
+        let device = DeviceId::new(device)?;
+        let Some(gateway) = gateway else { return Ok(Self::Device(device)) };
+        let gateway = DeviceId::new(gateway)?;
+        device.link(&gateway)?;
+        Ok(Self::Link(device, gateway))
     }
 }
 

@@ -29,6 +29,10 @@ impl Sink for BulkLoad {
         BulkLoad::device(self, id)
     }
 
+    fn link(&mut self, device: &DeviceId, gateway: &DeviceId) -> Result<DeviceHandle> {
+        BulkLoad::link(self, device, gateway)
+    }
+
     fn metric(
         &mut self,
         name: &MetricName,

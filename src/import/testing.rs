@@ -43,6 +43,10 @@ impl Sink for MapSink {
         Ok(DeviceHandle(handle))
     }
 
+    fn link(&mut self, device: &DeviceId, gateway: &DeviceId) -> Result<DeviceHandle> {
+        self.device(&device.link(gateway)?)
+    }
+
     fn metric(
         &mut self,
         name: &MetricName,

@@ -87,6 +87,13 @@ impl AttributeIndex {
         history.value(value_at(&history.timeline(device), at.nanoseconds())).cloned()
     }
 
+    /// Whether anything was ever said of an attribute of a device, "none" too.
+    #[must_use]
+    pub fn is_stated(&self, device: DeviceHandle, attribute: &str) -> bool {
+        let said = |history: &AttributeHistory| history.timeline(device).iter().any(|(_, code)| *code != UNSAID);
+        self.attributes.get(attribute).is_some_and(|history| said(history))
+    }
+
     /// The timeline inside a range: stretches without gap or overlap, neighbours differ. Empty for an empty range.
     #[must_use]
     pub fn spans(&self, device: DeviceHandle, attribute: &str, range: TimeRange) -> Vec<AttributeSpan> {

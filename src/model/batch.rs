@@ -3,7 +3,7 @@
 //! Guarantees: a batch is columns from the start (no allocation per reading beyond its values); the first invalid name or
 //! value is remembered and refused by [`WriteBatch::check`], which `Store::write` calls before anything is stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{TimeRange, Timestamp};
@@ -19,6 +19,9 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1_024;
 /// The most readings in one batch.
 pub const BATCH_ROWS_MAX: usize = 1 << 24;
 
+/// The attributes of a link: the device that is heard, and the gateway that hears it.
+pub const LINK_ATTRIBUTES: [&str; 2] = ["link_device", "gateway"];
+
 /// Changes that become durable together, under one sequence number. In one batch a later reading of a device, instant
 /// and metric wins over an earlier one.
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ pub struct WriteBatch {
     pub(crate) row_devices: Vec<u32>,
     pub(crate) row_times: Vec<i64>,
     pub(crate) attributes: Vec<BatchAttribute>,
+    /// Of devices that are links, by place: the device and the gateway.
+    pub(crate) links: BTreeMap<u32, [DeviceId; 2]>,
     pub(crate) events: Vec<BatchEvent>,
     pub(crate) logs: Vec<BatchLog>,
     pub(crate) deletes: Vec<Delete>,
@@ -125,6 +130,42 @@ impl WriteBatch {
         self.row_devices.push(device);
         self.row_times.push(at.nanoseconds());
         ReadingEntry { batch: self, row: Some(row as u32) }
+    }
+
+    /// Starts a reading of a link: of a device as one gateway hears it. The subject is `device@gateway`. Its attributes
+    /// [`LINK_ATTRIBUTES`] say whose it is, unless something else was ever said of them: `by(["gateway"])` answers where the radio
+    /// is bad.
+    ///
+    /// ```
+    /// use fleetlog::{Timestamp, WriteBatch};
+    /// let mut batch = WriteBatch::new();
+    /// batch.link_reading("pump-17", "roof-2", Timestamp::parse("2025-06-15T08:00:00Z")?).integer("rssi_dbm", -97);
+    /// # Ok::<(), fleetlog::Error>(())
+    /// ```
+    pub fn link_reading(
+        &mut self,
+        device: impl AsRef<str>,
+        gateway: impl AsRef<str>,
+        at: Timestamp,
+    ) -> ReadingEntry<'_> {
+        let ends = DeviceId::new(device).and_then(|device| Ok((device, DeviceId::new(gateway)?)));
+        let named = ends.and_then(|(device, gateway)| Ok((device.link(&gateway)?, device, gateway)));
+        let (id, device, gateway) = match named {
+            Ok(named) => named,
+            Err(error) => {
+                self.fail(error);
+                return ReadingEntry { batch: self, row: None };
+            }
+        };
+        self.name_link(&id, &device, &gateway);
+        self.reading(id.as_str(), at)
+    }
+
+    /// Says whose link a subject is.
+    pub(crate) fn name_link(&mut self, id: &DeviceId, device: &DeviceId, gateway: &DeviceId) {
+        if let Some(place) = self.device(id.as_str()) {
+            self.links.entry(place).or_insert_with(|| [device.clone(), gateway.clone()]);
+        }
     }
 
     /// States an attribute of a device, for all time until [`AttributeEntry::from`] narrows it.

@@ -17,8 +17,8 @@ mod table;
 pub use attribute::{AttributeAssertion, AttributeValue};
 pub(crate) use batch::check_labels;
 pub use batch::{
-    AttributeEntry, BATCH_ROWS_MAX, BatchAttribute, BatchEvent, BatchLog, Delete, DeviceChange, MESSAGE_BYTES_MAX,
-    ReadingEntry, WriteBatch,
+    AttributeEntry, BATCH_ROWS_MAX, BatchAttribute, BatchEvent, BatchLog, Delete, DeviceChange, LINK_ATTRIBUTES,
+    MESSAGE_BYTES_MAX, ReadingEntry, WriteBatch,
 };
 pub use batch_column::{BatchColumn, BatchMetric, TEXT_BYTES_MAX};
 pub use column::{Column, DeviceRows, Presence, TextValues, Values};

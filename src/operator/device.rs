@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::model::{Cell, Table};
+use crate::model::{Cell, Severity, Table};
 use crate::scan::ScanCounters;
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{SECOND_NS, TimeRange, Timestamp};
@@ -120,12 +120,14 @@ impl Store {
         }
         step()?;
         let mut logs = Table::with_names(&["severity", "count"]);
-        let records = snapshot.logs(entry.handle)?;
-        for severity in crate::model::Severity::ALL {
-            let count = records.iter().filter(|record| record.severity == severity).count();
-            if count > 0 {
-                logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count as i64)])?;
-            }
+        let mut counts: BTreeMap<Severity, i64> = BTreeMap::new();
+        snapshot.visit_logs(entry.handle, TimeRange::ALL, &mut |log| {
+            *counts.entry(log.severity).or_default() += 1;
+            progress.map_or(Ok(()), Progress::check)?;
+            Ok(true)
+        })?;
+        for (severity, count) in counts {
+            logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count)])?;
         }
         let (latest, _) =
             self.latest(snapshot, &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())), None)?;

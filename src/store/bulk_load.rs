@@ -106,6 +106,16 @@ impl BulkLoad {
         Ok(handle)
     }
 
+    /// The handle of the link of a device to a gateway, as [`WriteBatch::link_reading`] names it; attributes come with the commit.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn link(&mut self, device: &DeviceId, gateway: &DeviceId) -> Result<DeviceHandle> {
+        let id = device.link(gateway)?;
+        self.batch.name_link(&id, device, gateway);
+        self.device(&id)
+    }
+
     /// The handle of a metric, and how values in `unit` become its own: the caller converts. What is new of it is known to
     /// the store with the commit.
     ///

@@ -1,7 +1,7 @@
 //! A batch on its way: names become handles, values fit their metrics, and everything that the commit changes stands
 //! ready, before any of it is visible.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, CatalogWrites, Manifest};
@@ -10,8 +10,8 @@ use crate::format::{Commit, Tombstone, encode_record};
 use crate::index::AttributeIndex;
 use crate::kv::{Family, KvBatch};
 use crate::model::{
-    AttributeAssertion, BatchColumn, BatchLog, DeviceChange, DeviceHandle, DeviceId, MetricHandle, MetricType,
-    SegmentId, Sequence, StoredLog, WriteBatch,
+    AttributeAssertion, AttributeName, AttributeValue, BatchAttribute, BatchColumn, BatchLog, DeviceChange,
+    DeviceHandle, DeviceId, LINK_ATTRIBUTES, MetricHandle, MetricType, SegmentId, Sequence, StoredLog, WriteBatch,
 };
 use crate::time::{TimeRange, Timestamp};
 
@@ -110,7 +110,9 @@ impl Resolver<'_> {
         let devices = rows.iter().map(|row| handles[batch.row_devices[*row as usize] as usize]).collect();
         let times = rows.iter().map(|row| batch.row_times[*row as usize]).collect();
         let first_statement = batch.device_changes.len() as u32;
-        self.state_attributes(&batch.attributes, &handles, first_statement, &mut changes)?;
+        let mut statements = batch.attributes;
+        self.describe_links(&batch.links, &handles, &mut statements)?;
+        self.state_attributes(&statements, &handles, first_statement, &mut changes)?;
         let mut resolved = Resolved {
             catalog: Arc::clone(&self.catalog),
             attributes: Arc::clone(&self.attributes),
@@ -160,9 +162,35 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// Adds what the subjects of links say of themselves, unless something was ever said of it.
+    fn describe_links(
+        &self,
+        links: &BTreeMap<u32, [DeviceId; 2]>,
+        handles: &[DeviceHandle],
+        statements: &mut Vec<BatchAttribute>,
+    ) -> Result<()> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let stated: HashSet<(u32, AttributeName)> =
+            statements.iter().map(|statement| (statement.device, statement.attribute.clone())).collect();
+        for (place, ends) in links {
+            let handle = self.catalog.primary(handles[*place as usize]);
+            for (name, end) in LINK_ATTRIBUTES.into_iter().zip(ends) {
+                let attribute = AttributeName::new(name)?;
+                if self.attributes.is_stated(handle, name) || stated.contains(&(*place, attribute.clone())) {
+                    continue;
+                }
+                let value = Some(AttributeValue::Text(end.to_string()));
+                statements.push(BatchAttribute { device: *place, attribute, value, range: TimeRange::ALL });
+            }
+        }
+        Ok(())
+    }
+
     fn state_attributes(
         &mut self,
-        statements: &[crate::model::BatchAttribute],
+        statements: &[BatchAttribute],
         handles: &[DeviceHandle],
         first: u32,
         kv: &mut KvBatch,

@@ -56,6 +56,16 @@ impl Oracle {
         fields.map(|field| field.replace(decimal, ".").parse().unwrap()).collect()
     }
 
+    /// How many samples of a metric the links have that share their device (`end` 0) or their gateway (1).
+    fn counts_by_end(&self, metric: &str, end: usize) -> BTreeMap<String, String> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for ((link, ..), fields) in &self.samples {
+            let (device, gateway) = link.split_once('@').unwrap();
+            *counts.entry([device, gateway][end].to_owned()).or_default() += u64::from(fields.contains_key(metric));
+        }
+        counts.into_iter().filter(|(_, count)| *count > 0).map(|(end, count)| (end, count.to_string())).collect()
+    }
+
     /// The counts that an import prints.
     fn check_counts(&self, printed: &str, overwritten: u64) {
         let printed = counts(printed);
@@ -243,6 +253,15 @@ fn campusiot_uplinks_and_receptions() {
     let listed = rows(&good(&["latest", &place.store, "--metric", "rssi_dbm"]));
     let listed: BTreeSet<&str> = listed.iter().map(|row| row["device"].as_str()).collect();
     assert_eq!(listed, links.devices(), "each link is a device of its own");
+    // Where the radio is bad: the receptions of each gateway, and of each device.
+    for (attribute, end) in [("gateway", 1), ("link_device", 0)] {
+        let words = ["query", &place.store, "--metric", "rssi_dbm", "--aggregate", "count", "--by", attribute];
+        let found: BTreeMap<String, String> = rows(&good(&words))
+            .into_iter()
+            .map(|row| (row[attribute].clone(), row["rssi_dbm_count"].clone()))
+            .collect();
+        assert_eq!(found, links.counts_by_end("rssi_dbm", end), "{attribute}");
+    }
 }
 
 /// Receptions with the device, time and frame counter of their uplinks.
