@@ -126,6 +126,7 @@ impl Store {
             progress.map_or(Ok(()), Progress::check)?;
             Ok(true)
         })?;
+        let log_records: i64 = counts.values().sum();
         for (severity, count) in counts {
             logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count)])?;
         }
@@ -147,7 +148,7 @@ impl Store {
         say("first_sample", time(first))?;
         say("last_sample", time(last))?;
         say("usual_interval_s", interval_ns.map_or(Cell::Null, |interval| Cell::Float(interval / SECOND_NS as f64)))?;
-        say("log_records", Cell::Integer(records.len() as i64))?;
+        say("log_records", Cell::Integer(log_records))?;
         let events = events(snapshot, entry.id.as_str())?;
         step()?;
         Ok(DevicePage { summary, attributes: attribute_history(snapshot, id)?, events, latest, gaps, logs })

@@ -126,6 +126,11 @@ fn a_refused_batch_changes_nothing() {
     assert_eq!(store.write(text).unwrap_err().kind(), ErrorKind::TypeMismatch);
     let outside = store.write(reading("new", DAY_NS, "x", 1.0)).unwrap_err();
     assert_eq!((outside.kind(), outside.device()), (ErrorKind::InvalidInput, Some("new")));
+    for device in ["", "two\nlines"] {
+        let mut alone = WriteBatch::new();
+        alone.reading(device, at(2)).float("x", 1.0);
+        assert_eq!(store.write(alone).unwrap_err().kind(), ErrorKind::InvalidInput, "{device:?}");
+    }
     let snapshot = store.snapshot().unwrap();
     assert_eq!((snapshot.sequence(), snapshot.catalog().device_count()), (before, 1));
 }

@@ -302,7 +302,7 @@ pub(crate) struct LatestArguments {
 pub(crate) struct GapsArguments {
     /// The store's folder.
     pub(crate) store: PathBuf,
-    /// How long a gap is at least: 5m, 1h, 1d; a month counts as 30 days, a year as 365.
+    /// A gap is longer than this: 5m, 1h, 1d; a month counts as 30 days, a year as 365.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) longer_than: i64,
     /// One row per device.
