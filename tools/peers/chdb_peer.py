@@ -29,9 +29,9 @@ def samples_table(layout):
 def gaps_by_arrays():
     """Q8: the times of a device as one array, which is quicker than a window."""
     return (
-        "SELECT device_id AS device, arrayCount(step -> step >= 300000, steps) AS count, "
-        "arraySum(step -> if(step >= 300000, step, 0), steps) / 1000 AS total_s, "
-        "arrayMax(step -> if(step >= 300000, step, 0), steps) / 1000 AS longest_s FROM (SELECT device_id, "
+        "SELECT device_id AS device, arrayCount(step -> step > 300000, steps) AS count, "
+        "arraySum(step -> if(step > 300000, step, 0), steps) / 1000 AS total_s, "
+        "arrayMax(step -> if(step > 300000, step, 0), steps) / 1000 AS longest_s FROM (SELECT device_id, "
         "arrayPopFront(arrayDifference(arraySort(groupArray(toUnixTimestamp64Milli(ts))))) AS steps FROM samples GROUP BY 1)")
 
 

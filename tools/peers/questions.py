@@ -72,7 +72,7 @@ def questions(facts):
                  keys=("firmware",), exact=by_metric[0], close=by_metric[1] + by_metric[2]),
         Question("Q7", "rows of power beyond 4 deviations of each device", ("outliers", "--metric", "power_w", "--sigma", "4"),
                  keys=("device",), exact=("n", "count"), close=("mean", "stddev")),
-        Question("Q8", "gaps of 5 minutes and more of each device", ("gaps", "--longer-than", "5m"),
+        Question("Q8", "gaps over 5 minutes of each device", ("gaps", "--longer-than", "5m"),
                  keys=("device",), exact=("count",), close=("total_s", "longest_s")),
         power_above(10, "Q9", at_least=3.0),
         power_above(25, "Q9 (25 °C)", at_least=3.0),

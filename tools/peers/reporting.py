@@ -76,6 +76,6 @@ def report(run, questions):
         for threads, word in THREADS.items():
             parts += [f"All engines, {title}, {word}:", engine_table(times, questions, threads, run.stores)]
     parts += [tables.sizes(results.bytes, run.facts["rows"] * 8), loads(results), durable(results.durable)]
-    count = len(results.disagreements)
+    count = len(set(results.disagreements))
     parts.append("All answers agree to 1e-9 (counts, minima, maxima exactly)." if count == 0 else f"{count} DISAGREEMENTS:")
-    return "\n\n".join(parts + results.disagreements)
+    return "\n\n".join(parts + list(dict.fromkeys(results.disagreements)))

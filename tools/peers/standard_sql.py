@@ -105,9 +105,9 @@ def gaps(d):
     """Q8: each row beside the one before it in time."""
     step = f"{d.milliseconds.format('ts')} - lag({d.milliseconds.format('ts')}) OVER (PARTITION BY device_id ORDER BY ts)"
     return [
-        "SELECT device_id AS device, sum(CASE WHEN step >= 300000 THEN 1 ELSE 0 END) AS \"count\", "
-        "sum(CASE WHEN step >= 300000 THEN step ELSE 0 END) / 1000.0 AS total_s, "
-        "max(CASE WHEN step >= 300000 THEN step ELSE 0 END) / 1000.0 AS longest_s "
+        "SELECT device_id AS device, sum(CASE WHEN step > 300000 THEN 1 ELSE 0 END) AS \"count\", "
+        "sum(CASE WHEN step > 300000 THEN step ELSE 0 END) / 1000.0 AS total_s, "
+        "max(CASE WHEN step > 300000 THEN step ELSE 0 END) / 1000.0 AS longest_s "
         f"FROM (SELECT device_id, {step} AS step FROM samples) AS steps GROUP BY 1",
     ]
 

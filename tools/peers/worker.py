@@ -2,13 +2,15 @@
 
 `load` fills the peer's files. `ask` runs every form of a question twice, and the fastest again; the store stays open
 between requests. `cold` opens and asks once: where the engine allows it in a child of its own, so that this process has the package imported
-and nothing open, else here, once. Anything that goes wrong ends the process with a trace on stderr.
+and nothing open, else here, once. Importing Arrow, in which all answers come, never counts. Anything that goes wrong ends the process with a trace on stderr.
 """
 import json
 import os
 import sys
 import time
 from pathlib import Path
+
+import pyarrow as pa
 
 import agreement
 import peers
@@ -19,7 +21,6 @@ TOO_SLOW = 3.0
 
 def as_keys(column):
     """Keys as other engines write them: times in milliseconds, devices as text."""
-    import pyarrow as pa
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column.cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
     if pa.types.is_dictionary(column.type):
