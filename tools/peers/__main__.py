@@ -28,7 +28,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=2025)
     parser.add_argument("--repeat", type=int, default=5, help="warm runs of a query, of which the median counts")
     parser.add_argument("--cold-repeat", type=int, default=1, help="cold runs of a query")
-    parser.add_argument("--load-repeat", type=int, default=1, help="bulk loads, of which the median counts")
+    parser.add_argument("--load-repeat", type=int, default=3, help="bulk loads, of which the median counts")
     parser.add_argument("--batches", type=int, default=2_000, help="durable batches of 10,000 readings")
     parser.add_argument("--fleetlog", type=Path, default=os.environ.get("FLEETLOG_BIN") or built("fleetlog"))
     parser.add_argument("--durable-batch", type=Path, default=built("examples") / "durable_batch")

@@ -132,7 +132,7 @@ class Run:
                     print(f"{question.name}, {threads} threads: all agree on {len(ours)} rows; relative difference at most {worst:.1e}", flush=True)
 
     def cold_peer(self, questions, threads, peer):
-        """One peer's cold times: opening and asking, but asking alone where opening starts a server (chDB)."""
+        """One peer's cold times: opening and asking."""
         with ExitStack() as stack:
             kept = stack.enter_context(self.serving(peer, threads)) if peer.forks else None
             for question in questions:
@@ -143,7 +143,7 @@ class Run:
                         machine.drop_page_cache(peer.files(self.workload))
                         form = self.results.forms[threads, peer.name, question.name]
                         taken = worker.request("cold", question=question.name, form=form)
-                    times.append(taken["seconds"] + (taken["open_seconds"] if peer.forks else 0.0))
+                    times.append(taken["open_seconds"] + taken["seconds"])
                 self.results.cold[threads, peer.name, question.name] = figures.median(times)
 
     def cold(self, questions, threads):

@@ -9,6 +9,7 @@ LOAD_RATIO, LOAD_RATE = 1.2, 4e6
 DURABLE_LIMITS = {"median_ms": 1.5, "p99_ms": 2.0}
 THREADS = {1: "one core", 2: "two cores"}
 OURS = "fleetlog"
+AGREED = "All answers agree to 1e-9, counts, minima and maxima exactly (DataFusion's p95 to 1e-6: it interpolates to six digits)."
 
 
 def heading(run):
@@ -16,8 +17,8 @@ def heading(run):
     packages = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     facts = run.facts
     return (f"{machine.name()}; {facts['devices']} devices, {facts['days']} days, {facts['rows']:,} readings of 8 metrics; {packages}. "
-            f"Warm times are medians of {run.options.repeat} on open stores. Cold times hold the opening, in a process of their own, with "
-            "the page cache empty of the data (posix_fadvise); of chDB, whose opening starts a server, they hold the query alone.")
+            f"Warm times are medians of {run.options.repeat} on open stores. Cold times hold opening and query, in a process of their own, with "
+            "the page cache empty of the engine's data (posix_fadvise).")
 
 
 def comparisons(times, questions, warm, engine=OURS):
@@ -77,5 +78,5 @@ def report(run, questions):
             parts += [f"All engines, {title}, {word}:", engine_table(times, questions, threads, run.stores)]
     parts += [tables.sizes(results.bytes, run.facts["rows"] * 8), loads(results), durable(results.durable)]
     count = len(set(results.disagreements))
-    parts.append("All answers agree to 1e-9 (counts, minima, maxima exactly)." if count == 0 else f"{count} DISAGREEMENTS:")
+    parts.append(AGREED if count == 0 else f"{count} DISAGREEMENTS:")
     return "\n\n".join(parts + list(dict.fromkeys(results.disagreements)))

@@ -12,16 +12,8 @@ use std::time::Instant;
 
 use fleetlog::{Options, Store, Timestamp, WriteBatch};
 
-const METRICS: [&str; 8] = [
-    "temperature_c",
-    "humidity_pct",
-    "battery_pct",
-    "power_w",
-    "rssi_dbm",
-    "packet_loss_pct",
-    "latency_ms",
-    "reading",
-];
+const METRICS: [&str; 8] =
+    ["temperature_c", "humidity_pct", "battery_pct", "power_w", "rssi_dbm", "packet_loss_pct", "latency_ms", "reading"];
 const DEVICES: usize = 100;
 /// 2025-01-01.
 const START_S: i64 = 1_735_689_600;
