@@ -11,7 +11,7 @@ from pathlib import Path
 import environment
 import machine
 import reporting
-from measuring import Run
+from measuring import THREADS, Run
 from questions import questions
 
 
@@ -56,7 +56,7 @@ def main():
     run.bulk_load()
     run.load_others()
     run.measure_sizes()
-    for threads in (1, 2):
+    for threads in THREADS:
         run.warm(asked, threads)
         run.cold(asked, threads)
     run.durable_batch()

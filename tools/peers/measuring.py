@@ -1,6 +1,7 @@
 """The measurements, engine beside engine, so that a slow minute of the machine meets all of them.
 
-Everything is kept in `Results`, by name; nothing is judged here but whether the answers agree.
+Everything is kept in `Results`, by name; nothing is judged here but whether the answers agree: those of every form of a peer with those
+of fleetlog's fast tier.
 """
 import json
 import shutil
@@ -19,6 +20,7 @@ from peers import DUCKDB_SORTED, DUCKDB_UNSORTED, PEERS
 from serving import Serving
 
 SECONDS_MOST = 20.0
+THREADS = {1: "one core", 2: "two cores"}
 STARTED = time.perf_counter()
 
 
@@ -96,40 +98,44 @@ class Run:
             name = peer.name if peer.stores else "Parquet (Polars, DataFusion)"
             self.results.bytes[name] = machine.bytes_on_disk(peer.files(self.workload))
 
-    def check(self, question, ours, peer_name, asked):
-        """Compares every form of a peer with fleetlog's answer; returns the largest relative difference."""
+    def check(self, question, ours, name, answers, tolerances):
+        """Compares another engine's answers with fleetlog's; returns the largest relative difference."""
         worst = 0.0
-        for form, answer in enumerate(asked["answers"]):
-            difference, problems = agreement.differences(question, ours, answer, asked["tolerances"])
+        for form, answer in enumerate(answers):
+            difference, problems = agreement.differences(question, ours, answer, tolerances)
             worst = max(worst, difference)
-            sentences = [f"{question.name}, {peer_name}, form {form}: {text}" for text in agreement.shown(problems)]
-            self.results.disagreements += sentences
-            for sentence in sentences:
+            for text in agreement.shown(problems):
+                sentence = f"{question.name}, {name}, form {form + 1}: {text}"
+                self.results.disagreements.append(sentence)
                 print(f"DISAGREE {sentence}", flush=True)
         return worst
+
+    def ask_fleetlog(self, question, threads):
+        """fleetlog's answer, that of its fast tier, and how far the cold tier's is from it."""
+        answers = []
+        for name, store in self.stores.items():
+            answer, self.results.warm[threads, name, question.name], _ = store.ask(question, threads, self.options.repeat)
+            answers.append(answer)
+        return answers[0], self.check(question, answers[0], "fleetlog, cold tier", answers[1:], {})
+
+    def ask_peer(self, worker, question, threads, ours):
+        """Asks one peer; returns how far its answers are from fleetlog's."""
+        asked = worker.request("ask", question=question.name, repeat=self.options.repeat, seconds_most=SECONDS_MOST)
+        key = threads, worker.peer.name, question.name
+        self.results.warm[key], self.results.forms[key] = figures.median(asked["seconds"]), asked["form"]
+        return self.check(question, ours, worker.peer.name, asked["answers"], asked["tolerances"])
 
     def warm(self, questions, threads):
         """Every question, on every engine in turn, with everything open."""
         with ExitStack() as stack:
             workers = [stack.enter_context(self.serving(peer, threads)) for peer in PEERS]
             for question in questions:
-                note(f"{question.name}, warm, {threads} threads")
-                ours, worst = None, 0.0
-                for name, store in self.stores.items():
-                    answer, self.results.warm[threads, name, question.name], _ = store.ask(question, threads, self.options.repeat)
-                    if ours is None:
-                        ours = answer
-                        continue
-                    worst = max(worst, self.check(question, ours, name, {"answers": [answer], "tolerances": {}}))
+                note(f"{question.name}, warm, {THREADS[threads]}")
                 before = len(self.results.disagreements)
-                for worker in workers:
-                    name = worker.peer.name
-                    asked = worker.request("ask", question=question.name, repeat=self.options.repeat, seconds_most=SECONDS_MOST)
-                    self.results.warm[threads, name, question.name] = figures.median(asked["seconds"])
-                    self.results.forms[threads, name, question.name] = asked["form"]
-                    worst = max(worst, self.check(question, ours, name, asked))
+                ours, difference = self.ask_fleetlog(question, threads)
+                worst = max([difference, *(self.ask_peer(worker, question, threads, ours) for worker in workers)])
                 if len(self.results.disagreements) == before:
-                    print(f"{question.name}, {threads} threads: all agree on {len(ours)} rows; relative difference at most {worst:.1e}", flush=True)
+                    print(f"{question.name}, {THREADS[threads]}: all agree on {len(ours):,} rows; relative difference at most {worst:.1e}", flush=True)
 
     def cold_peer(self, questions, threads, peer):
         """One peer's cold times: opening and asking."""
@@ -149,7 +155,7 @@ class Run:
     def cold(self, questions, threads):
         """Every question on a store that no page of is in memory, each in a process of its own."""
         for name, store in self.stores.items():
-            note(f"cold, {name}, {threads} threads")
+            note(f"cold, {name}, {THREADS[threads]}")
             for question in questions:
                 times = []
                 for _ in range(self.options.cold_repeat):
@@ -158,7 +164,7 @@ class Run:
                     times.append(asking + opening)
                 self.results.cold[threads, name, question.name] = figures.median(times)
         for peer in PEERS:
-            note(f"cold, {peer.name}, {threads} threads")
+            note(f"cold, {peer.name}, {THREADS[threads]}")
             self.cold_peer(questions, threads, peer)
 
     def durable_batch(self):

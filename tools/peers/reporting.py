@@ -3,11 +3,11 @@ import environment
 import figures
 import machine
 import tables
+from measuring import THREADS
 from peers import PEERS
 
 LOAD_RATIO, LOAD_RATE = 1.2, 4e6
 DURABLE_LIMITS = {"median_ms": 1.5, "p99_ms": 2.0}
-THREADS = {1: "one core", 2: "two cores"}
 OURS = "fleetlog"
 AGREED = "All answers agree to 1e-9, counts, minima and maxima exactly (DataFusion's p95 to 1e-6: it interpolates to six digits)."
 
