@@ -3,6 +3,8 @@
 Two layouts: `released` has the codecs that ClickHouse calls ready; `alp` has its ALP codec for doubles, which it calls a beta and which
 reads several times faster. No column is nullable, and repeated texts are dictionaries, since both are faster.
 """
+import time
+
 import pyarrow as pa
 from chdb import session
 
@@ -14,6 +16,9 @@ DIALECT = standard_sql.Dialect(
     last="argMax({}, ts)", deviation="stddevSampStable({})")
 # By layout: codecs of doubles and of integers.
 CODECS = {"released": ("Delta, ZSTD(1)", "T64, ZSTD(1)"), "alp": ("ALP, ZSTD(1)", "T64, ZSTD(1)")}
+# Parts that a merge has replaced go at once, so that they do not count as bytes of the table.
+KEEP_NOTHING_OLD = "old_parts_lifetime = 0, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 1"
+OLD_PARTS_SECONDS_MOST = 60
 TIME = "DateTime64(3, 'UTC')"
 
 
@@ -23,7 +28,8 @@ def samples_table(layout):
     types = {"rssi_dbm": f"Int16 CODEC({integers})", "latency_ms": f"Int32 CODEC({integers})"}
     columns = ", ".join(f"{metric} {types.get(metric, f'Float64 CODEC({doubles})')}" for metric in standard_sql.METRICS)
     return (f"CREATE TABLE samples (device_id UInt32 CODEC(Delta, ZSTD(1)), ts {TIME} CODEC(Delta, ZSTD(1)), {columns}) "
-            "ENGINE = MergeTree ORDER BY (device_id, ts) SETTINGS min_bytes_for_wide_part = 0")
+            "ENGINE = MergeTree ORDER BY (device_id, ts) "
+            f"SETTINGS min_bytes_for_wide_part = 0, {KEEP_NOTHING_OLD}")
 
 
 def gaps_by_arrays():
@@ -70,7 +76,16 @@ class Engine:
         run(f"CREATE DICTIONARY releases (device_id UInt32, release String, valid_from {TIME}, valid_to {TIME}) PRIMARY KEY device_id "
             "SOURCE(CLICKHOUSE(DB 'fleet' TABLE 'firmware')) LAYOUT(RANGE_HASHED()) RANGE(MIN valid_from MAX valid_to) LIFETIME(0)")
         run("OPTIMIZE TABLE samples FINAL")
+        self.await_one_part()
         self.session.close()
+
+    def await_one_part(self):
+        """Waits until the parts that the merge has replaced are gone."""
+        until = time.monotonic() + OLD_PARTS_SECONDS_MOST
+        while str(self.session.query("SELECT count() FROM system.parts WHERE table = 'samples'")).strip() != "1":
+            if time.monotonic() > until:
+                raise RuntimeError(f"chDB still keeps old parts after {OLD_PARTS_SECONDS_MOST} s")
+            time.sleep(0.2)
 
     def open(self, threads):
         """Opens the session with so many threads."""

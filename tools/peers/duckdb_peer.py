@@ -13,7 +13,6 @@ DIALECT = standard_sql.Dialect(
 def connect(path, threads):
     """A connection with so many threads."""
     connection = duckdb.connect(str(path), config={"threads": threads, "memory_limit": MEMORY_LIMIT})
-    connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection
 
@@ -31,6 +30,7 @@ class Engine:
         """Makes the database, one file, and everything in it durable."""
         self.folder.mkdir(parents=True)
         connection, files = connect(self.folder / "fleet.duckdb", threads), self.workload
+        connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
             f"CREATE TABLE samples AS SELECT * REPLACE (ts::TIMESTAMP AS ts) FROM '{files}/samples-*.parquet'{SORTINGS[self.order]}")
         connection.execute(f"CREATE TABLE devices AS SELECT * FROM '{files}/devices.parquet'")
