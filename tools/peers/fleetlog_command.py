@@ -10,7 +10,7 @@ from datetime import datetime
 
 def milliseconds(text):
     """An instant as the command prints it."""
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
+    return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
 
 
 def one_row_a_device(rows):
