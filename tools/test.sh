@@ -15,3 +15,7 @@ cargo test --workspace --all-features --doc
 cargo build --workspace --all-features --bins
 BIN=${CARGO_TARGET_DIR:-target}/debug tools/test-demo.sh
 tools/test-setup.sh
+# The comparison with other engines: its arithmetic, which needs Python alone.
+if command -v python3 >/dev/null; then
+  PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover --quiet -s tools/peers
+fi
