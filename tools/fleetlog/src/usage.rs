@@ -39,7 +39,8 @@ fn line(kind: ErrorKind, rendered: &str) -> String {
 fn verb() -> (String, String) {
     let mut command = Arguments::command();
     let mut verb = command.get_name().to_owned();
-    for argument in std::env::args().skip(1) {
+    // An argument that is no UTF-8 is no verb.
+    for argument in std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok()) {
         if let Some(below) = command.find_subcommand(&argument).cloned() {
             verb = format!("{verb} {argument}");
             command = below;

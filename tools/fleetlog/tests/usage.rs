@@ -48,6 +48,20 @@ fn wrong_usage_is_one_line_that_says_what_and_where() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn wrong_usage_with_bytes_that_are_no_text_is_one_line_too() {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    for (words, part) in [(&["query"][..], "'fleetlog query --help'"), (&["info", "x", "--colour"], "'--colour'")] {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_fleetlog")).args(words).arg(bytes).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{words:?}: {message}");
+        assert!(message.contains(part), "{words:?}: {message}");
+    }
+}
+
 #[test]
 fn a_format_that_would_be_left_out_is_refused() {
     let place = plant();
