@@ -98,6 +98,22 @@ fn whole_numbers_are_compared_to_the_last_digit_until_their_metric_is_one_of_flo
 }
 
 #[test]
+fn gaps_say_what_they_read() {
+    let mut batch = WriteBatch::new();
+    for hour in [0, 1, 5, 6] {
+        batch.reading("a", at(BASE_NS + hour * HOUR_NS)).float("level", 1.0).float("power", 2.0);
+    }
+    in_every_layout(batch, |store, layout| {
+        let request = GapsRequest::longer_than_ns(2 * HOUR_NS);
+        let (table, explain) = store.gaps(&store.snapshot().unwrap(), &request, None).unwrap();
+        assert_eq!(table.rows()[0][1], Cell::Integer(1), "{layout}");
+        let read = (explain.blocks, explain.blocks_decoded, explain.values_decoded);
+        assert_eq!(read, if layout == "unsealed" { (0, 0, 0) } else { (1, 1, 4) }, "{layout}: {explain:?}");
+        assert_eq!(explain.bytes_read > 0, layout != "unsealed", "{layout}: {explain:?}");
+    });
+}
+
+#[test]
 fn conditions_must_hold_together_and_ranges_must_hold_something() {
     let mut batch = WriteBatch::new();
     for device in ["a", "b", "c"] {

@@ -410,7 +410,12 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn times(&self, block: &Block) -> Result<Vec<i64>> {
-        block.segment.read_times(block.place)
+        let times = block.segment.read_times(block.place)?;
+        add(&self.counters.blocks, 1);
+        add(&self.counters.blocks_decoded, 1);
+        add(&self.counters.values_decoded, times.len() as u64);
+        add(&self.counters.bytes_read, block.segment.slice_bytes(block.place, Some(&[]))?);
+        Ok(times)
     }
 
     /// Notes that statistics answered so many blocks.
