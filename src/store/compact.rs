@@ -9,19 +9,19 @@ use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::Manifest;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kv::{Family, KvBatch};
-use crate::model::{DeviceHandle, SegmentId, Sequence};
-use crate::time::{BucketWidth, TimeRange};
+use crate::model::{SegmentId, Sequence};
+use crate::time::BucketWidth;
 
 use super::core::{Core, lock};
 use super::deletes::{Deletes, needed};
-use super::gather::{Source, all_devices, gather_rows};
+use super::gather::{Source, all_devices, gather_rows, parts};
 use super::log_merge::{LogMerge, write_part};
 use super::merge_plan::{Job, Plan, Target, buckets_of, without_range};
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
-use super::segment_set::{Reserved, SLICE_VALUES, SegmentSet};
+use super::segment_set::{Reserved, SegmentSet};
 
 /// Whether another compaction has ended is looked at so often.
 const LOOK: Duration = Duration::from_millis(20);
@@ -60,14 +60,20 @@ impl Core {
             // Of the moment whose commits the merge stands for.
             let deletes = Deletes::of(&manifest.tombstones, job.target.range());
             match self.run(&job, &deletes, progress, &pace) {
-                // What is damaged keeps its own bucket as it is, not the others.
-                Err(error) if error.kind() == ErrorKind::Corruption => damage = damage.or(Some(error)),
+                // What is damaged, or on a sector that can not be read, keeps its own bucket as it is, not the others.
+                Err(error) if self.is_damage(&error) => damage = damage.or(Some(error)),
                 ran => ran?,
             }
             progress.inspect(|progress| progress.advance(1));
         }
         self.drop_tombstones()?;
         damage.map_or(Ok(()), Err)
+    }
+
+    /// Whether an error is of the files that a merge reads.
+    fn is_damage(&self, error: &Error) -> bool {
+        let of_files = matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io | ErrorKind::NotFound);
+        of_files && !self.poisoned.load(Ordering::Acquire)
     }
 
     fn due(&self, cold: bool, done: &[Target]) -> Result<(Vec<Job>, Arc<Manifest>)> {
@@ -142,7 +148,7 @@ impl Core {
         let range = job.target.range();
         for device in all_devices(&sources)? {
             let mut logs = LogMerge::new(&sources, &[device], range)?;
-            let parts = parts(&sources, device, range)?;
+            let parts = parts(&sources, &[device], range)?;
             for (place, part) in parts.iter().enumerate() {
                 progress.map_or(Ok(()), Progress::check)?;
                 let rows = gather_rows(&sources, &[device], *part, None, deletes)?;
@@ -194,13 +200,4 @@ impl Pace {
             state = core.wait_for_change(state, Some(left));
         }
     }
-}
-
-/// Cuts a range where the slices of a device begin, so that each part holds about as much as one slice may.
-fn parts(sources: &[Source], device: DeviceHandle, range: TimeRange) -> Result<Vec<TimeRange>> {
-    let mut slices = Vec::new();
-    for source in sources {
-        slices.extend(source.slices(device, range)?);
-    }
-    Ok(range.cut_at_starts(slices, SLICE_VALUES))
 }

@@ -12,6 +12,7 @@ use crate::time::{TimeRange, Timestamp};
 
 use super::deletes::Deletes;
 use super::segment_ref::SegmentRef;
+use super::segment_set::SLICE_VALUES;
 
 /// Something that holds rows.
 #[derive(Debug, Clone)]
@@ -152,6 +153,12 @@ pub(super) fn gather_rows(
     Ok(merge_rows(&layers)?.without_empty_rows())
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The most instants that a thread gathered at once.
+    pub(super) static MOST_INSTANTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The instants of [`gather_rows`], each once, rising. Values are read only where the delete of a metric may have left others of its
 /// instant: no source has a row without one.
 pub(super) fn gather_instants(
@@ -179,9 +186,22 @@ pub(super) fn gather_instants(
             instants.append(&mut left);
         }
     }
+    #[cfg(test)]
+    MOST_INSTANTS.with(|most| most.set(most.get().max(instants.len())));
     instants.sort_unstable();
     instants.dedup();
     Ok(instants)
+}
+
+/// Cuts a range where the slices of some handles (one device's) begin, so that each part holds about as much as one slice may.
+pub(super) fn parts(sources: &[Source], handles: &[DeviceHandle], range: TimeRange) -> Result<Vec<TimeRange>> {
+    let mut slices = Vec::new();
+    for source in sources {
+        for device in handles {
+            slices.extend(source.slices(*device, range)?);
+        }
+    }
+    Ok(range.cut_at_starts(slices, SLICE_VALUES))
 }
 
 /// All devices of some sources, rising.

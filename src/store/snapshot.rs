@@ -14,7 +14,7 @@ use crate::time::{TimeRange, Timestamp};
 
 use super::core::{Core, State, lock};
 use super::deletes::Deletes;
-use super::gather::{Source, gather_instants, gather_rows};
+use super::gather::{Source, gather_instants, gather_rows, parts};
 use super::layout::{EventKey, EventRecord, time_bytes};
 use super::log_merge::LogMerge;
 use super::segment_ref::SegmentRef;
@@ -141,14 +141,21 @@ impl Snapshot {
     /// How many of some instants in a range, which rise, have a row of a device already.
     pub(super) fn count_instants(&self, device: DeviceHandle, range: TimeRange, times: &[i64]) -> Result<u64> {
         let Some(entry) = self.0.catalog.device_entry(device) else { return Ok(0) };
-        let present = gather_instants(&self.sources(), &entry.handles, range, self.deletes())?;
-        self.check()?;
-        let mut rest = present.iter().peekable();
-        let met = times.iter().filter(|time| {
-            while rest.next_if(|present| present < time).is_some() {}
-            rest.peek() == Some(time)
-        });
-        Ok(met.count() as u64)
+        let sources = self.sources();
+        let mut met = 0;
+        // The store may have many more instants in the range than the load: a part of them is in memory.
+        for part in parts(&sources, &entry.handles, range)? {
+            let at = |time: &i64| Timestamp::from_nanoseconds(*time);
+            let from = times.partition_point(|time| at(time) < part.from);
+            let inside = times[from..].partition_point(|time| part.contains(at(time)));
+            if inside == 0 {
+                continue;
+            }
+            let present = gather_instants(&sources, &entry.handles, part, self.deletes())?;
+            self.check()?;
+            met += count_met(&times[from..from + inside], &present);
+        }
+        Ok(met)
     }
 
     /// The log records of a device, by (time, order): all of them in memory, which [`Snapshot::visit_logs`] spares.
@@ -239,6 +246,16 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// How many of some instants are among others; both rise.
+fn count_met(times: &[i64], present: &[i64]) -> u64 {
+    let mut rest = present.iter().peekable();
+    let met = times.iter().filter(|time| {
+        while rest.next_if(|present| present < time).is_some() {}
+        rest.peek() == Some(time)
+    });
+    met.count() as u64
 }
 
 /// Asks something of a moment; of a newer one, where writers needed the memory of the snapshot meanwhile.

@@ -161,6 +161,55 @@ fn a_damaged_segment_keeps_no_other_month_from_being_merged() {
     assert_eq!(times, [0, 1, month], "the second month is one file");
 }
 
+/// The real file system, but for one file that can not be read any more.
+#[derive(Debug)]
+struct BadSector(std::path::PathBuf);
+
+#[derive(Debug)]
+struct Unreadable(std::sync::Arc<dyn crate::io::ReadFile>);
+
+impl crate::io::ReadFile for Unreadable {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+        Err(crate::Error::new(ErrorKind::Io, "input/output error (a fault of the test)").at_path(self.path()))
+    }
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+}
+
+impl crate::io::FileSystemDouble for BadSector {
+    fn open(&self, path: &std::path::Path) -> Result<std::sync::Arc<dyn crate::io::ReadFile>> {
+        let file = crate::io::FileSystem::open(&crate::io::RealFileSystem, path)?;
+        Ok(if path == self.0 { std::sync::Arc::new(Unreadable(file)) } else { file })
+    }
+}
+
+#[test]
+fn a_segment_that_can_not_be_read_keeps_no_other_month_from_being_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let quiet = || Options { create: true, compact_in_background: false, ..Options::default() };
+    let store = Store::open(&path, quiet()).unwrap();
+    let month = 40 * crate::time::DAY_NS;
+    for time in [0, 1, month, month + 1] {
+        write(&store, time).unwrap();
+        store.seal().unwrap();
+    }
+    let first = store.snapshot().unwrap().segments().iter().min_by_key(|one| one.entry.times).unwrap().entry.id;
+    let bad = path.join("segments").join(crate::segment::file_name(first));
+    store.close().unwrap();
+    let disk = std::sync::Arc::new(BadSector(bad.clone()));
+    let store = Store::open(&path, Options { file_system: disk, ..quiet() }).unwrap();
+    let error = store.compact(true, None).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(bad.as_path())), "{error}");
+    let mut times: Vec<i64> = store.snapshot().unwrap().segments().iter().map(|one| one.entry.times.0).collect();
+    times.sort_unstable();
+    assert_eq!(times, [0, 1, month], "the second month is one file");
+}
+
 #[test]
 fn a_merge_in_the_background_makes_haste_for_one_that_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -92,6 +92,28 @@ fn what_is_overwritten_is_counted_by_times_alone() {
     assert!(read < bytes / 4, "{read} bytes read of {bytes}");
 }
 
+#[test]
+fn counting_holds_a_part_of_what_the_store_has() {
+    const ROWS: i64 = 3_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    let at_row = |row: i64| row * 400_000_000;
+    for first in (0..ROWS).step_by(1_000_000) {
+        let mut batch = WriteBatch::new();
+        for row in first..first + 1_000_000 {
+            batch.reading("d", at(at_row(row))).integer("x", 1);
+        }
+        store.write(batch).unwrap();
+        store.seal().unwrap();
+    }
+    store.compact(true, None).unwrap();
+    // Three rows that reach over all of the month: two are there, one is between.
+    let times = [0, at_row(ROWS / 2) + 1, at_row(ROWS - 1)];
+    assert_eq!(load(&store, "d", &times).commit().unwrap().overwriting, 2);
+    let most = super::gather::MOST_INSTANTS.with(std::cell::Cell::get);
+    assert!(most > 0 && most < ROWS as usize / 2, "{most} of {ROWS} instants at once");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// (device, instant, metric).
