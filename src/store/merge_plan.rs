@@ -107,7 +107,10 @@ impl<'a> Plan<'a> {
         let sealed =
             sealed.map(|segment| Ok(Sealed { segment, buckets: buckets_of(segment)? })).collect::<Result<_>>()?;
         let newest = segments.iter().map(|segment| segment.entry.times.1).max().unwrap_or(i64::MIN);
-        let (sealed_through, deletes) = (manifest.sealed_through, reaches(&manifest.tombstones));
+        let sealed_through = manifest.sealed_through;
+        // What a merge writes stands for commits up to there: a later delete would have it written anew at every look.
+        let settled = |(sequence, _): &(Sequence, TimeRange)| cold || *sequence <= sealed_through;
+        let deletes = reaches(&manifest.tombstones).into_iter().filter(settled).collect();
         Ok(Self { sealed, sealed_through, deletes, newest: newest.min(now.nanoseconds()), cold })
     }
 

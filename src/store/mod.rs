@@ -121,7 +121,8 @@ impl Store {
         self.core().seal()
     }
 
-    /// Merges what is due: small segments of a day, days of a past month; everything where `cold`. Applies deletes.
+    /// Merges what is due: small segments of a day, days of a past month; everything where `cold`. Applies deletes: a
+    /// month is written anew for those that are sealed, where `cold` for all.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Cancelled`]; errors of the files. Nothing is lost, whenever it ends.

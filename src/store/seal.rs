@@ -30,7 +30,7 @@ impl Core {
     pub(super) fn seal(&self) -> Result<()> {
         let _sealing = lock(&self.sealing);
         loop {
-            let (groups, deletes, upto, all) = {
+            let (groups, deletes, manifest, upto, all) = {
                 let mut state = lock(&self.state);
                 self.check_writable()?;
                 state.freeze()?;
@@ -49,9 +49,12 @@ impl Core {
                 let upto = upto.unwrap_or(state.sequence);
                 // What comes from now on is not joined to what is being sealed.
                 state.barriers.insert(upto.next());
-                (groups, Deletes::of(&state.manifest.tombstones, TimeRange::ALL), upto, all)
+                (groups, Arc::clone(&state.deletes), Arc::clone(&state.manifest), upto, all)
             };
-            self.seal_group(groups.into_iter().next().unwrap_or_default(), &deletes, upto)?;
+            // However many there are: not under the lock.
+            let shared = deletes.get_or_init(|| Deletes::of(&manifest.tombstones, TimeRange::ALL));
+            drop(manifest);
+            self.seal_group(groups.into_iter().next().unwrap_or_default(), shared, upto)?;
             if all {
                 break;
             }

@@ -112,6 +112,49 @@ fn two_hundred_deletes_among_writes_leave_few_segments_and_the_same_answers() {
 }
 
 #[test]
+fn a_month_is_written_anew_for_a_delete_once_that_is_sealed_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path(), options()).unwrap();
+    let mut map = Map::new();
+    let mut put = |store: &Store, time: i64| {
+        store.write(reading("a", time, "x", 1.0)).unwrap();
+        map.insert(("a".to_owned(), time, "x".to_owned()), 1.0);
+    };
+    for time in [0, 1, 2, 90 * DAY_NS] {
+        put(&store, time);
+    }
+    store.seal().unwrap();
+    store.compact(true, None).unwrap();
+    store.close().unwrap();
+    store = Store::open(folder.path(), options()).unwrap();
+    delete(&store, &mut map, "a", None, TimeRange::new(at(1), at(2)));
+    // Each opening, and each load, has the background look for what is due.
+    for round in 0..3 {
+        store.compact(false, None).unwrap();
+        assert_eq!((store.written_bytes().compacted, map_of(&store.snapshot().unwrap())), (0, map.clone()), "{round}");
+        store.close().unwrap();
+        store = Store::open(folder.path(), options()).unwrap();
+    }
+    store.seal().unwrap();
+    store.compact(false, None).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert!(store.written_bytes().compacted > 0);
+    assert_eq!((map_of(&snapshot), snapshot.manifest().tombstones.len()), (map, 0));
+}
+
+#[test]
+fn a_seal_finds_deletes_by_what_snapshots_find_them_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    store.write(reading("a", 1, "x", 1.0)).unwrap();
+    delete(&store, &mut Map::new(), "a", None, TimeRange::new(at(0), at(9)));
+    let made = || lock(&store.core().state).deletes.get().is_some();
+    assert!(!made());
+    store.seal().unwrap();
+    assert!(made(), "the seal made deletes of its own, under the lock");
+}
+
+#[test]
 fn a_bulk_load_among_deletes_keeps_its_place_in_the_order() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), options()).unwrap();
