@@ -107,7 +107,9 @@ fn told(error: &Error) -> String {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    progress::say(&format!("fleetlog: {}", message.replace('\n', " ")));
+    // One line, whatever an argument holds that it quotes.
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    progress::say(&format!("fleetlog: {line}"));
     ExitCode::from(code)
 }
 

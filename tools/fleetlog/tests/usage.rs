@@ -63,6 +63,14 @@ fn wrong_usage_with_bytes_that_are_no_text_is_one_line_too() {
 }
 
 #[test]
+fn what_a_message_quotes_moves_no_cursor() {
+    for words in [&["fro\rb\u{1b}[31mx"][..], &["info", "x", "--colour\u{1b}[2J"]] {
+        let (code, message) = bad(words);
+        assert!(code == 2 && !message.trim_end_matches('\n').contains(char::is_control), "{message:?}");
+    }
+}
+
+#[test]
 fn a_format_that_would_be_left_out_is_refused() {
     let place = plant();
     let elsewhere = place.folder.path().join("new.fleet").to_str().unwrap().to_owned();
