@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Poisoned,
     /// The store was opened for reading only.
     ReadOnly,
+    /// The store was closed.
+    Closed,
     /// The store or a file of it was written by a newer version.
     UnsupportedVersion,
     /// The work does not fit the memory budget, or a stated limit was passed.
@@ -69,6 +71,7 @@ impl ErrorKind {
             Self::StoreHeld => "store held by another writer",
             Self::Poisoned => "store poisoned by a failed flush",
             Self::ReadOnly => "read only",
+            Self::Closed => "closed",
             Self::UnsupportedVersion => "unsupported version",
             Self::LimitExceeded => "limit exceeded",
             Self::SnapshotExpired => "snapshot expired",
@@ -132,6 +135,21 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("{doing}: {error}")).at_path(path).caused_by(error)
+    }
+
+    /// The same error once more, without what caused it.
+    pub(crate) fn again(&self) -> Self {
+        let Detail { kind, message, path, range, row, device, advice, .. } = &*self.0;
+        Self(Box::new(Detail {
+            kind: *kind,
+            message: message.clone(),
+            path: path.clone(),
+            range: range.clone(),
+            row: *row,
+            device: device.clone(),
+            advice: advice.clone(),
+            source: None,
+        }))
     }
 
     /// Names the file.

@@ -62,10 +62,13 @@ fn links_are_found_by_their_ends_and_a_correction_of_one_stays() {
         assert_eq!(table("link_device"), [row("a", 5, -418)], "{layout}");
         assert_eq!(table("device"), [row("a@roof", 3, -276), row("a@yard", 2, -142)], "{layout}");
     });
-    let mut wrong = WriteBatch::new();
-    wrong.link_reading("a", "", at(BASE_NS)).integer("rssi_dbm", -1);
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(open(&folder).write(wrong).unwrap_err().kind(), ErrorKind::InvalidInput);
+    // The links of `a@x` to `g` and of `a` to `x@g` would be one subject: the first has no name.
+    for (device, gateway) in [("a", ""), ("a@x", "g")] {
+        let mut wrong = WriteBatch::new();
+        wrong.link_reading(device, gateway, at(BASE_NS)).integer("rssi_dbm", -1);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(open(&folder).write(wrong).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
 }
 
 #[test]
@@ -141,6 +144,11 @@ fn conditions_must_hold_together_and_ranges_must_hold_something() {
     let [region, firmware] = both;
     let request = LatestRequest::default().filter(region).filter(firmware);
     let (latest, _) = store.latest(&snapshot, &request, None).unwrap();
+    let devices: Vec<&Cell> = latest.rows().iter().map(|row| &row[0]).collect();
+    assert_eq!(devices, [&Cell::Text("a".to_owned()), &Cell::Text("c".to_owned())]);
+    // b was in north for a day, and not any more when its last value came.
+    let north = LatestRequest::default().filter(attribute("region").is("north"));
+    let (latest, _) = store.latest(&snapshot, &north, None).unwrap();
     let devices: Vec<&Cell> = latest.rows().iter().map(|row| &row[0]).collect();
     assert_eq!(devices, [&Cell::Text("a".to_owned()), &Cell::Text("c".to_owned())]);
     let zero = Query::metric("level").aggregate([Aggregate::Count]).filter(attribute("lat").is("0"));

@@ -199,8 +199,8 @@ impl Devices {
         // A device may take back an id that it had itself; one that came with a merge belongs to that record.
         let is_in_use = |owner: &DeviceHandle| *owner != handle && self.find(to.as_str()).is_some();
         if let Some(owner) = self.lookup(to.as_str()).filter(is_in_use) {
-            let owner = self.primary(owner);
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("the id '{to}' is in use by device {owner}"))
+            let owner = self.slot(self.primary(owner)).map_or_else(String::new, |slot| slot.record.id.to_string());
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("the id '{to}' is in use by device '{owner}'"))
                 .for_device(from.as_str())
                 .advise("merge the two devices, if they are one"));
         }

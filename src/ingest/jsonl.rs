@@ -197,6 +197,7 @@ mod tests {
         let reasons: Vec<Option<&str>> =
             rows.iter().map(|row| row.as_ref().err().map(|refused| refused.reason.as_str())).collect();
         assert_eq!(reasons[0], None, "a text is no number");
+        assert!(reasons[1].is_some(), "a list refuses its line");
         assert_eq!(reasons[2], Some("'2.5e-400' lies beyond what a 64-bit float holds"));
         assert!(reasons[3].is_some_and(|reason| reason.contains("number out of range")), "{reasons:?}");
     }

@@ -239,12 +239,14 @@ impl WriteBatch {
         }
     }
 
-    /// Hides the samples of a device (of one metric, or all) in a range that were written before this batch.
+    /// Hides the samples of a device (of one metric, or all) in a range that were written before this batch. Its log records
+    /// stay, and so do its links: they are subjects of their own.
     pub fn delete(&mut self, delete: Delete) {
         self.deletes.push(delete);
     }
 
-    /// Gives a device a new id.
+    /// Gives a device a new id; the old one still finds it, in this batch too. Its links are subjects of their own, and keep their
+    /// ids and attributes.
     pub fn rename_device(&mut self, from: DeviceId, to: DeviceId) {
         self.device_changes.push(DeviceChange::Rename { from, to });
     }
@@ -321,8 +323,8 @@ impl WriteBatch {
     ///
     /// # Errors
     /// What was wrong with it.
-    pub fn check(&mut self) -> Result<()> {
-        self.error.take().map_or(Ok(()), Err)
+    pub fn check(&self) -> Result<()> {
+        self.error.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
     pub(crate) fn device(&mut self, id: &str) -> Option<u32> {

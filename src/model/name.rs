@@ -167,8 +167,16 @@ impl DeviceId {
     /// The subject of a link: this device as one gateway hears it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when `device@gateway` is longer than 128 bytes.
+    /// [`ErrorKind::InvalidInput`] when `device@gateway` is longer than 128 bytes, or the device's own id holds an `@`: two
+    /// different links would be one subject.
     pub fn link(&self, gateway: &Self) -> Result<Self> {
+        if self.as_str().contains('@') {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("device id '{self}' holds an '@', so that its links could not be told from those of another"),
+            )
+            .advise("give the device an id without '@'"));
+        }
         Self::new(format!("{self}@{gateway}"))
     }
 }

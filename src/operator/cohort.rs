@@ -9,7 +9,7 @@ use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{AttributeValue, DeviceId};
 use crate::store::Snapshot;
-use crate::time::TimeRange;
+use crate::time::{TimeRange, Timestamp};
 
 use super::answer::compare_texts;
 use super::query::{AttributeFilter, attribute};
@@ -69,6 +69,13 @@ pub(super) fn devices<'a>(
     let mut devices: Vec<&DeviceEntry> = snapshot.catalog().devices().filter(takes_part).collect();
     devices.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(devices)
+}
+
+/// Whether a device that takes part passes a condition at an instant.
+pub(super) fn holds_at(snapshot: &Snapshot, device: &DeviceEntry, filter: &AttributeFilter, at: Timestamp) -> bool {
+    // Who is named by id takes part at all times.
+    filter.attribute == DEVICE
+        || filter.accepts(snapshot.attributes().value_at(device.handle, &filter.attribute, at).as_deref())
 }
 
 /// A question about no time at all is a mistake, not an empty answer.

@@ -40,7 +40,7 @@ impl LatestRequest {
         self
     }
 
-    /// Only devices that have an attribute (at some moment of the range); repeats as AND.
+    /// Only values whose device had an attribute when they were sampled; repeats as AND.
     #[must_use]
     pub fn filter(mut self, filter: AttributeFilter) -> Self {
         self.attributes.push(filter);
@@ -89,7 +89,12 @@ impl Store {
         let mut table = Table::with_names(&["device", "metric", "time", "value", "unit"]);
         let work = |device: &DeviceEntry| {
             let how = (request.statistics, progress);
-            Ok((device.id.to_string(), last_values(&scan, device, &metrics, how)?))
+            let mut found = last_values(&scan, device, &metrics, how)?;
+            found.retain(|_, (time, ..)| {
+                let at = Timestamp::from_nanoseconds(*time);
+                request.attributes.iter().all(|filter| cohort::holds_at(snapshot, device, filter, at))
+            });
+            Ok((device.id.to_string(), found))
         };
         by_device(self, &devices, progress, work, |(device, found)| {
             for (name, (time, value, unit)) in found {

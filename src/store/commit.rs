@@ -81,12 +81,8 @@ impl Resolver<'_> {
     pub(super) fn resolve(mut self, batch: WriteBatch) -> Result<Resolved> {
         let mut writes = CatalogWrites::new();
         let mut changes = KvBatch::default();
+        let handles = self.handles(&batch, &mut writes, &mut changes)?;
         let catalog = Arc::make_mut(&mut self.catalog);
-        let handles = batch
-            .devices
-            .iter()
-            .map(|device| catalog.ensure_device(device, &mut writes))
-            .collect::<Result<Vec<DeviceHandle>>>()?;
         let mut columns = Vec::with_capacity(batch.metrics.len());
         for metric in batch.metrics {
             let known = catalog.metric(metric.name.as_str()).map(|metric| metric.metric_type);
@@ -104,7 +100,6 @@ impl Resolver<'_> {
                 columns.push((handle, BatchColumn { rows, values }));
             }
         }
-        self.change_devices(&batch.device_changes, &mut writes, &mut changes)?;
         self.check_times(&batch.devices, &batch.row_devices, &batch.row_times)?;
         let (rows, columns) = without_empty(batch.row_devices.len(), columns);
         let devices = rows.iter().map(|row| handles[batch.row_devices[*row as usize] as usize]).collect();
@@ -144,6 +139,26 @@ impl Resolver<'_> {
         }
         resolved.catalog = self.catalog;
         Ok(resolved)
+    }
+
+    /// The handles of the devices of a batch, once its renames and merges are done.
+    fn handles(
+        &mut self,
+        batch: &WriteBatch,
+        writes: &mut CatalogWrites,
+        changes: &mut KvBatch,
+    ) -> Result<Vec<DeviceHandle>> {
+        // A name that a device takes in this batch is that device's, not a new one's.
+        let is_taken = |device: &&DeviceId| {
+            batch.device_changes.iter().any(|change| matches!(change, DeviceChange::Rename { to, .. } if to == *device))
+        };
+        let catalog = Arc::make_mut(&mut self.catalog);
+        for device in batch.devices.iter().filter(|device| !is_taken(device)) {
+            catalog.ensure_device(device, writes)?;
+        }
+        self.change_devices(&batch.device_changes, writes, changes)?;
+        let catalog = Arc::make_mut(&mut self.catalog);
+        batch.devices.iter().map(|device| catalog.ensure_device(device, writes)).collect()
     }
 
     fn change_devices(&mut self, changes: &[DeviceChange], writes: &mut CatalogWrites, kv: &mut KvBatch) -> Result<()> {

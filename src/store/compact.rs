@@ -1,8 +1,8 @@
 //! Compaction: small segments of a bucket become one, days become months as they age; tombstones are applied on the way.
 //!
 //! Guarantees: no answer changes; writers, seals and readers never wait for it; it holds a part of one device at a time,
-//! however much the device sent; the files that go are unlinked with their last snapshot; a damaged file keeps no other bucket from
-//! being merged. `merge_plan` says what is merged.
+//! however much the device sent; the files that go are unlinked with their last snapshot; a file that can not be read keeps no other
+//! bucket from being merged, but for one of sparse buckets, which may hold rows of any. `merge_plan` says what is merged.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, TryLockError};

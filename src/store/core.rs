@@ -119,6 +119,8 @@ pub(super) struct Core {
     /// Signalled when memory is freed, work is there, or the store closes.
     pub(super) changed: Condvar,
     pub(super) poisoned: AtomicBool,
+    /// Whether the store was closed; clones of its handle may go on reading.
+    pub(super) closed: AtomicBool,
     /// Whether the watermark lags behind the log.
     pub(super) lagging: AtomicBool,
     /// Ends the compaction in the background when the store closes.
@@ -213,6 +215,20 @@ impl Core {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the store was opened for reading").at_path(&self.layout.root));
         }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(self.is_closed());
+        }
+        self.check_flushes()
+    }
+
+    pub(super) fn is_closed(&self) -> Error {
+        Error::new(ErrorKind::Closed, "the store was closed, and takes no more writes")
+            .at_path(&self.layout.root)
+            .advise("open it again")
+    }
+
+    /// Whether every write so far is as durable as was said.
+    pub(super) fn check_flushes(&self) -> Result<()> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Poisoned, "an earlier write failed, so what the disk holds is unknown")
                 .at_path(&self.layout.root)

@@ -201,7 +201,8 @@ impl Store {
         self.core().pool.install(work)
     }
 
-    /// Ends the background work and brings the watermark up; says what a drop would swallow. Other clones go on reading.
+    /// Ends the background work and brings the watermark up; says what a drop would swallow. Other clones go on reading, and what they write is
+    /// refused; the store is held until the last of them is gone.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Io`], [`crate::ErrorKind::Poisoned`].
@@ -224,7 +225,8 @@ impl Handle {
                 tracing::error!("a background thread ended by a panic");
             }
         }
-        self.core.check_writable()?;
+        self.core.check_flushes()?;
+        self.core.closed.store(true, std::sync::atomic::Ordering::Release);
         self.core.advance_watermark()
     }
 }

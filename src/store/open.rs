@@ -27,6 +27,8 @@ use super::options::Options;
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 
+/// The most threads that queries of one store may have.
+const THREADS_MAX: usize = 1_024;
 /// How often a reader begins again when the writer changed segments while it opened.
 const READER_TRIES: usize = 200;
 /// How often it does so when the log that it read has a hole.
@@ -42,7 +44,7 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let kv = Kv::open(&layout.database(), create, &kv_options(&options)).map_err(|error| named(error, path))?;
     let meta = match Meta::load(&kv, path)? {
         Some(meta) => meta,
-        None => init(&kv, path, create || options.create)?,
+        None => init(&kv, &layout, (create || options.create, read_mark(&layout, fs.as_ref())?))?,
     };
     let mark = read_mark(&layout, fs.as_ref())?;
     let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
@@ -110,7 +112,7 @@ fn read_moment(
     let mark = read_mark(layout, fs.as_ref())?;
     let (database, settings, scratch) = (layout.database(), kv_options(options), options.scratch_folder.as_deref());
     let kv = open_again(|| Kv::open_read_only(&database, &settings, scratch))?;
-    let meta = Meta::load(&kv, &layout.root)?.ok_or_else(|| not_a_store(&layout.root))?;
+    let meta = Meta::load(&kv, &layout.root)?.ok_or_else(|| without_meta(layout, mark))?;
     let (manifest, _) = load_manifest(&kv, meta.sealed.sequence)?;
     let segments = segment_refs(layout, fs, pages, &manifest);
     segments.iter().try_for_each(|segment| segment.segment().map(|_| ()))?;
@@ -160,6 +162,14 @@ fn not_a_store(path: &Path) -> Error {
         .advise("make one with `init`, or with `Options::create`")
 }
 
+/// A database that knows nothing of a store: it was never finished, or its log was lost from the first commit on.
+fn without_meta(layout: &Layout, mark: Option<Mark>) -> Error {
+    match mark.filter(|mark| mark.sequence > Sequence::ZERO) {
+        Some(mark) => missing(&layout.root, Sequence::ZERO, mark.sequence),
+        None => not_a_store(&layout.root),
+    }
+}
+
 fn missing(path: &Path, have: Sequence, want: Sequence) -> Error {
     Error::new(ErrorKind::DataLoss, format!("acknowledged commits {} to {want} are missing from the log", have.next()))
         .at_path(path)
@@ -191,14 +201,17 @@ fn is_ours_to_make(layout: &Layout, fs: &dyn FileSystem) -> Result<bool> {
     Ok(fs.list(&layout.root)?.iter().all(|path| begun.contains(path)))
 }
 
-fn init(kv: &Kv, path: &Path, create: bool) -> Result<Meta> {
+fn init(kv: &Kv, layout: &Layout, (create, mark): (bool, Option<Mark>)) -> Result<Meta> {
+    if mark.is_some_and(|mark| mark.sequence > Sequence::ZERO) {
+        return Err(without_meta(layout, mark));
+    }
     let mut used = false;
     kv.scan(Family::Log, &[], None, &mut |_, _| {
         used = true;
         Ok(false)
     })?;
     if used || !create {
-        return Err(Error::new(ErrorKind::Corruption, "the store does not say its version").at_path(path));
+        return Err(Error::new(ErrorKind::Corruption, "the store does not say its version").at_path(&layout.root));
     }
     let mut batch = KvBatch::default();
     let meta = Meta::init(&mut batch)?;
@@ -434,6 +447,12 @@ fn build(
     state: State,
     writer: Option<(Lag, FolderHold)>,
 ) -> Result<Core> {
+    if options.threads > THREADS_MAX {
+        let message = format!("{} threads are more than {THREADS_MAX}", options.threads);
+        return Err(
+            Error::new(ErrorKind::InvalidInput, message).advise("leave `Options::threads` at 0: one for each core")
+        );
+    }
     let (lag, hold) = writer.unzip();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
@@ -456,6 +475,7 @@ fn build(
         state: Mutex::new(state),
         changed: Condvar::new(),
         poisoned: AtomicBool::new(false),
+        closed: AtomicBool::new(false),
         lagging: AtomicBool::new(lagging),
         background: Progress::default(),
         counters: Counters::default(),

@@ -266,6 +266,68 @@ fn a_lost_log_is_noticed_and_names_what_is_missing() {
     let error = Store::open(folder.path(), options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
     assert!(error.message().contains("to 10"), "{error}");
+    // Without any of its log, the database does not even know that it is one of a store.
+    for file in fs::read_dir(folder.path().join("rocksdb")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "log" || extension == "sst") {
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    for opened in [Store::open(folder.path(), options()), Store::open_read_only(folder.path(), options())] {
+        let error = opened.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::DataLoss | ErrorKind::Corruption), "{error}");
+    }
+}
+
+#[test]
+fn a_closed_store_takes_no_writes_and_goes_on_answering() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    store.write(reading("a", 1, "x", 1.0)).unwrap();
+    let clone = store.clone();
+    store.close().unwrap();
+    assert_eq!(clone.write(reading("a", 2, "x", 2.0)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(clone.bulk_load().err().map(|error| error.kind()), Some(ErrorKind::Closed));
+    assert_eq!(clone.snapshot().unwrap().sequence().0, 1);
+    drop(clone);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert_eq!(store.write(reading("a", 2, "x", 2.0)).unwrap().0, 2);
+}
+
+#[test]
+fn what_is_wrong_with_a_batch_stays_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.reading("c", at(1)).float("device", 1.0).float("ok", 2.0);
+    let said: Vec<String> = (0..2).map(|_| batch.check().unwrap_err().to_string()).collect();
+    assert_eq!(said[0], said[1]);
+    assert_eq!(store.write(batch).unwrap_err().to_string(), said[0]);
+    let threads = Options { threads: 100_000, ..options() };
+    drop(store);
+    assert_eq!(Store::open(folder.path(), threads).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_batch_renames_a_device_and_writes_under_its_new_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    let id = |id: &str| DeviceId::new(id).unwrap();
+    for (from, to, time) in [("a", "b", 2), ("b", "c", 3)] {
+        let mut batch = reading(from, 1, "x", 1.0);
+        batch.rename_device(id(from), id(to));
+        batch.reading(to, at(time)).float("x", 2.0);
+        store.write(batch).unwrap();
+    }
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.catalog().device_count(), 1);
+    let handle = snapshot.catalog().device("c").unwrap();
+    assert_eq!(snapshot.rows(handle, TimeRange::ALL, None).unwrap().times.len(), 3);
+    store.write(reading("z", 1, "x", 1.0)).unwrap();
+    let mut onto = WriteBatch::new();
+    onto.rename_device(id("z"), id("c"));
+    let error = store.write(onto).unwrap_err();
+    assert!(error.kind() == ErrorKind::AlreadyExists && error.message().contains("device 'c'"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::catalog::{Catalog, CatalogWrites};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::{Commit, Mark, encode_commit};
 use crate::kv::{Family, KvBatch};
 use crate::model::{SegmentId, Sequence, WriteBatch};
@@ -33,7 +33,7 @@ pub(super) struct Extra {
 
 impl Core {
     /// Stores a batch.
-    pub(super) fn write(&self, mut batch: WriteBatch) -> Result<Sequence> {
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<Sequence> {
         self.check_writable()?;
         // A batch that would be empty but for what was wrong in it is not an empty one.
         batch.check()?;
@@ -74,7 +74,7 @@ impl Core {
     /// Numbers, logs and shows a batch with what `extra` adds under its number.
     pub(super) fn commit(
         &self,
-        mut batch: WriteBatch,
+        batch: WriteBatch,
         durability: Durability,
         extra: impl FnOnce(Sequence, &Catalog) -> Result<Extra>,
     ) -> Result<Sequence> {
@@ -254,7 +254,7 @@ impl Core {
                     .at_path(&self.layout.root));
             }
             if state.closing {
-                return Err(Error::new(ErrorKind::InvalidInput, "the store is closing").at_path(&self.layout.root));
+                return Err(self.is_closed());
             }
             self.check_writable()?;
             self.changed.notify_all();

@@ -5,6 +5,9 @@ use clap::{CommandFactory, Parser};
 
 use crate::arguments::Arguments;
 
+/// The longest line, without the hint at its end.
+const LINE_CHARACTERS_MAX: usize = 400;
+
 /// Why there are no arguments to run.
 pub(crate) enum Ended {
     /// Help, or the version, was asked for and printed.
@@ -54,6 +57,8 @@ fn verb() -> (String, String) {
 fn one_line(rendered: &str) -> String {
     let lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let told = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    // It speaks of file names that begin with a dash; here it is mostly a negative number.
+    let told = told.filter(|line| !line.starts_with("tip: to pass"));
     let mut whole = String::new();
     for line in told {
         let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -67,7 +72,11 @@ fn one_line(rendered: &str) -> String {
         whole.push_str(mark);
         whole.push_str(line.strip_prefix("tip: ").unwrap_or(line));
     }
-    whole
+    // What was typed is quoted in it, however long it is.
+    match whole.char_indices().nth(LINE_CHARACTERS_MAX) {
+        Some((at, _)) => format!("{}...", &whole[..at]),
+        None => whole,
+    }
 }
 
 #[cfg(test)]
@@ -83,5 +92,8 @@ mod tests {
             one_line(wrong),
             "invalid value 'x' for '--format <FORMAT>' [possible values: table, csv]; a similar value exists: 'csv'"
         );
+        let dash = "error: unexpected argument '-1' found\n\n  tip: to pass '-1' as a value, use '-- -1'\n\nUsage: x\n";
+        assert_eq!(one_line(dash), "unexpected argument '-1' found");
+        assert_eq!(one_line(&"x".repeat(100_000)).len(), LINE_CHARACTERS_MAX + 3);
     }
 }

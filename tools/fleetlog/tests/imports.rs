@@ -96,3 +96,19 @@ fn parquet_that_is_damaged_gives_one_line() {
         assert!(code == 1 && message.lines().count() == 1 && message.contains("f.parquet"), "{message}");
     }
 }
+
+#[test]
+fn metrics_that_become_texts_are_told_of() {
+    let place = Place::new();
+    let file = place.file("f.csv", "d;t;temp;mode\na;1;1,5;on\na;2;2,5;off\n");
+    let words = ["samples", &file, "--device", "d", "--time", "t", "--delimiter", ";", "--time-unit", "s"];
+    let (code, _, message) = import(&place, &[&words[..], &["--text", "mode"]].concat());
+    assert_eq!(code, Some(0), "{message}");
+    assert!(message.contains("text from now on") && message.contains("temp") && !message.contains("mode"), "{message}");
+    // Once said is enough; and with the right mark there is nothing to say.
+    let (_, _, again) = import(&place, &words);
+    assert!(!again.contains("from now on"), "{again}");
+    let other = Place::new();
+    let (code, _, message) = import(&other, &[&words[..], &["--text", "mode", "--decimal", ","]].concat());
+    assert!(code == Some(0) && !message.contains("from now on"), "{message}");
+}

@@ -184,7 +184,8 @@ pub(crate) enum AttributeVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cohort {
-    /// Only devices whose attribute had one of these values then; repeats as AND.
+    /// Only while the device's attribute had one of these values (gaps and outliers: devices that had it at some moment of the range);
+    /// repeats as AND.
     #[arg(long = "where", value_name = "ATTR=V[,V]", value_parser = condition)]
     pub(crate) conditions: Vec<AttributeFilter>,
     /// From this instant on: RFC 3339, a date, or an epoch number with its unit (1735689600s).

@@ -1,12 +1,13 @@
 //! `import samples`, `import devices`, `import events`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use fleetlog::import::{
     DevicesImport, EventsImport, ImportCounts, KindSource, SamplesImport, TimeForm, import_devices, import_events,
     import_samples,
 };
-use fleetlog::{Cell, ErrorKind, Progress, Store, Table};
+use fleetlog::{Cell, ErrorKind, MetricType, Progress, Store, Table};
 
 use crate::arguments::{
     Common, DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times, all_names, all_pairs,
@@ -52,6 +53,7 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
     options.decimal = arguments.marks.decimal;
     options.check()?;
     let store = open_writer(common, &arguments.store)?;
+    let texts = text_metrics(&store)?;
     let mut whole = ImportCounts::default();
     for file in &arguments.files {
         match with_file(common, file, |progress| import_samples(&store, file, &options, Some(progress))) {
@@ -66,7 +68,26 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
             }
         }
     }
+    note_texts(common, text_metrics(&store)?.difference(&texts), &options.text_columns);
     finish(common, store, &whole)
+}
+
+fn text_metrics(store: &Store) -> fleetlog::Result<BTreeSet<String>> {
+    let snapshot = store.snapshot()?;
+    let texts = snapshot.catalog().metrics().filter(|metric| metric.metric_type == MetricType::Text);
+    Ok(texts.map(|metric| metric.name.to_string()).collect())
+}
+
+/// A column of numbers with a mark that was not named is one of texts, and stays it: that is told of.
+fn note_texts<'a>(common: &Common, new: impl Iterator<Item = &'a String>, wanted: &[String]) {
+    let names: Vec<&str> = new.filter(|name| !wanted.contains(name)).map(String::as_str).collect();
+    if !names.is_empty() {
+        let advice =
+            "if these are numbers, import them into a new store with --decimal or --delimiter as the file has them";
+        let text =
+            format!("text from now on, because some of the values are no numbers: {}; {advice}", names.join(", "));
+        progress::note(common.quiet, &text);
+    }
 }
 
 /// Runs the import of a file with its progress bar; a file without rows is told of.
