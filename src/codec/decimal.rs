@@ -10,8 +10,10 @@
 use crate::error::Result;
 
 use super::bits::GROUP;
-use super::integer::{decode_group, encode_group, room_for};
-use crate::bytes::{Reader, corrupt, put_varint};
+use super::grouped::{self, Grouped};
+use super::integer::{decode_group, room_for};
+use super::kernels::{Kernels, Scaling};
+use crate::bytes::{Reader, corrupt, put_varint, with_room};
 
 /// Powers of ten that are exact doubles, as many as are tried.
 const POWERS: [f64; 19] =
@@ -77,6 +79,15 @@ impl Scale {
         INVERSES[usize::from(self.places) % INVERSES.len()]
     }
 
+    /// The same for the kernels.
+    fn scaling(self) -> (Scaling, f64) {
+        match self.form {
+            Form::Quotient => (Scaling::Quotient, self.power()),
+            Form::Single => (Scaling::Single, self.power()),
+            Form::Product => (Scaling::Product, self.inverse()),
+        }
+    }
+
     /// The integer of a value, and whether the decoder gets back the value's bits from it.
     fn to_integer(self, value: f64) -> (i64, bool) {
         match self.form {
@@ -96,14 +107,18 @@ fn to_integer(value: f64, power: f64, back: impl Fn(f64) -> f64) -> (i64, bool) 
     (integer, in_range & (back(rounded - ROUNDER).to_bits() == value.to_bits()))
 }
 
-/// Appends the values as scaled integers; nothing is appended and `false` returned where too few are decimals.
-pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
+/// Appends the values as scaled integers by one of the ways to write integers; nothing is appended and `false` returned
+/// where too few are decimals.
+pub(super) fn encode(values: &[f64], put_integers: fn(&[i64], &mut Vec<u8>), out: &mut Vec<u8>) -> bool {
     let Some(mut scale) = find_scale(values, None) else { return false };
     let from = out.len();
     for _ in 0..2 {
         out.push(scale.byte());
         match encode_scaled(values, scale, out) {
-            Ok(()) => return true,
+            Ok(integers) => {
+                put_integers(&integers, out);
+                return true;
+            }
             Err(failed) => {
                 out.truncate(from);
                 // The sample missed values with more places: look at some of those too.
@@ -145,15 +160,14 @@ fn find_scale(values: &[f64], at_least: Option<Scale>) -> Option<Scale> {
     best.map(|(_, scale)| scale)
 }
 
-/// Appends exceptions and groups; where there are too many exceptions, some of them come back and `out` is to be cut.
-fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<(), Vec<f64>> {
+/// Appends the exceptions, and returns the integers; where there are too many exceptions, some of them come back and `out` is to
+/// be cut.
+fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<Vec<i64>, Vec<f64>> {
     let limit = values.len() / EXCEPTION_SHARE + 1;
     let mut exceptions: Vec<usize> = Vec::new();
-    let mut groups = Vec::with_capacity(values.len());
+    let mut all = vec![0; values.len()];
     let mut last_good = 0;
-    for (number, group) in values.chunks(GROUP).enumerate() {
-        let mut integers = [0_i64; GROUP];
-        let integers = &mut integers[..group.len()];
+    for (number, (group, integers)) in values.chunks(GROUP).zip(all.chunks_mut(GROUP)).enumerate() {
         if scale_group(group, scale, integers) > 0 {
             for (place, (value, integer)) in group.iter().zip(integers.iter_mut()).enumerate() {
                 let (good, exact) = scale.to_integer(*value);
@@ -171,7 +185,6 @@ fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<(), 
         } else {
             last_good = integers.last().copied().unwrap_or_default();
         }
-        encode_group(integers, &mut groups);
     }
     put_varint(exceptions.len() as u64, out);
     let mut next = 0;
@@ -180,8 +193,7 @@ fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<(), 
         next = place + 1;
         out.extend_from_slice(&values[place].to_bits().to_le_bytes());
     }
-    out.extend_from_slice(&groups);
-    Ok(())
+    Ok(all)
 }
 
 /// Scales a group; returns how many values are no such decimals.
@@ -217,13 +229,91 @@ pub(super) fn decode(mut reader: Reader<'_>, count: usize) -> Result<Vec<f64>> {
         let floats = floats_of(&mut integers, length, scale)?;
         values.extend_from_slice(&floats[..length]);
     }
+    put_exceptions(exceptions, &mut values);
+    reader.finish()?;
+    Ok(values)
+}
+
+fn put_exceptions(exceptions: Vec<(usize, f64)>, values: &mut [f64]) {
     for (place, value) in exceptions {
         if let Some(room) = values.get_mut(place) {
             *room = value;
         }
     }
-    reader.finish()?;
-    Ok(values)
+}
+
+/// Floats whose integers lie in groups with their heads in front.
+#[derive(Debug)]
+pub(super) struct GroupedDecimals<'a> {
+    scale: Scale,
+    /// Places and values, rising.
+    exceptions: Vec<(usize, f64)>,
+    pub(super) groups: Grouped<'a>,
+}
+
+impl<'a> GroupedDecimals<'a> {
+    /// Reads scale, exceptions and heads of `count` floats, which reach to the end of the reader.
+    pub(super) fn read(mut reader: Reader<'a>, count: usize) -> Result<Self> {
+        let scale = Scale::from_byte(reader.byte()?)?;
+        let exceptions = read_exceptions(&mut reader, count)?;
+        let groups = Grouped::read(reader, count)?;
+        let too_large = |head: &grouped::Head| {
+            head.span >= 2 * INTEGER_LIMIT as u64 || head.lowest < -INTEGER_LIMIT || head.highest() >= INTEGER_LIMIT
+        };
+        if groups.heads().iter().any(too_large) {
+            return Err(corrupt("an integer is too large for a decimal"));
+        }
+        Ok(Self { scale, exceptions, groups })
+    }
+
+    /// Whether sums of the integers are, scaled, those of the values: not where each is rounded to 32 bits.
+    pub(super) fn adds_up(&self) -> bool {
+        self.scale.form != Form::Single
+    }
+
+    /// The value of an integer.
+    pub(super) fn value(&self, integer: i64) -> f64 {
+        match self.scale.form {
+            Form::Quotient => integer as f64 / self.scale.power(),
+            Form::Single => f64::from((integer as f64 / self.scale.power()) as f32),
+            Form::Product => integer as f64 * self.scale.inverse(),
+        }
+    }
+
+    /// What any multiple of integers is as values, where these add up.
+    pub(super) fn scaled(&self, integers: f64) -> f64 {
+        match self.scale.form {
+            Form::Product => integers * self.scale.inverse(),
+            _ => integers / self.scale.power(),
+        }
+    }
+
+    /// The exceptions among some places.
+    pub(super) fn exceptions_in(&self, places: std::ops::Range<usize>) -> &[(usize, f64)] {
+        let from = self.exceptions.partition_point(|(place, _)| *place < places.start);
+        let to = self.exceptions.partition_point(|(place, _)| *place < places.end);
+        &self.exceptions[from..to]
+    }
+
+    /// All values.
+    pub(super) fn decode(self, count: usize) -> Result<Vec<f64>> {
+        let kernels = Kernels::best();
+        let mut values: Vec<f64> = with_room(count)?;
+        let (mut offsets, mut integers, mut floats) = ([0; GROUP], [0; GROUP], [0.0; GROUP]);
+        for (group, head) in self.groups.heads().iter().enumerate() {
+            let length = self.groups.length(group);
+            if head.is_narrow() {
+                self.groups.offsets(group, kernels, &mut offsets)?;
+                kernels.floats(&offsets, head.lowest, self.scale.scaling(), &mut floats);
+            } else {
+                self.groups.values(group, kernels, &mut integers)?;
+                floats = floats_of(&mut integers, length, self.scale)?;
+            }
+            values.extend_from_slice(&floats[..length]);
+        }
+        put_exceptions(self.exceptions, &mut values);
+        Ok(values)
+    }
 }
 
 fn read_exceptions(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(usize, f64)>> {

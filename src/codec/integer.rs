@@ -31,10 +31,10 @@ enum Mode {
 
 /// The widths that a group's rests are packed with, and what that costs.
 #[derive(Clone, Copy, Debug)]
-struct Widths {
-    width: u32,
-    patch_width: u32,
-    bits: usize,
+pub(super) struct Widths {
+    pub(super) width: u32,
+    pub(super) patch_width: u32,
+    pub(super) bits: usize,
 }
 
 /// A way to write a group: what stands in front of the packed rests.
@@ -171,7 +171,7 @@ fn on_line(first: i64, slope: i64, place: usize) -> i64 {
 }
 
 /// The width that makes packed rests and patches together smallest.
-fn choose_widths(rests: &[u64]) -> Widths {
+pub(super) fn choose_widths(rests: &[u64]) -> Widths {
     let highest_bits = u64::BITS - rests.iter().fold(0, |all, rest| all | rest).leading_zeros();
     let mut best = Widths { width: highest_bits, patch_width: 0, bits: rests.len() * highest_bits as usize };
     if highest_bits <= 1 && rests.len() < 64 {

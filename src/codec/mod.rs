@@ -12,9 +12,14 @@ mod bits;
 mod boolean;
 mod decimal;
 mod fixed;
+mod grouped;
+mod grouped_plan;
 mod integer;
+mod kernels;
+mod lanes;
 #[cfg(test)]
 mod laws;
+mod packed;
 mod presence;
 mod shuffle;
 #[cfg(test)]
@@ -26,7 +31,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricType, Presence, TextValues, Values};
 
 use crate::bytes::{Reader, corrupt};
+pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues};
+
+use decimal::GroupedDecimals;
 use fixed::WIDTH_BYTES;
+use grouped::Grouped;
 
 /// The most values of one column that are decoded at once.
 pub const COUNT_MAX: usize = u32::MAX as usize;
@@ -48,6 +57,8 @@ mod value_code {
     pub(super) const BITMAP: u8 = 5;
     pub(super) const RUNS: u8 = 6;
     pub(super) const DICTIONARY: u8 = 7;
+    pub(super) const GROUPED_INTEGERS: u8 = 8;
+    pub(super) const GROUPED_DECIMALS: u8 = 9;
 }
 
 /// Encodings of a presence.
@@ -80,6 +91,8 @@ pub fn values_encoding(bytes: &[u8]) -> &'static str {
         Some(&value_code::BITMAP) => "bitmap",
         Some(&value_code::RUNS) => "runs",
         Some(&value_code::DICTIONARY) => "dictionary",
+        Some(&value_code::GROUPED_INTEGERS) => "grouped integers",
+        Some(&value_code::GROUPED_DECIMALS) => "grouped decimals",
         _ => "unknown",
     }
 }
@@ -149,7 +162,7 @@ pub fn decode_times(bytes: &[u8], rows: usize) -> Result<Vec<i64>> {
 /// let temperatures: Vec<f64> = (0..1_000).map(|i| f64::from(2_000 + i % 40) / 100.0).collect();
 /// let mut bytes = Vec::new();
 /// encode_values(&Values::Float(temperatures.clone()), &mut bytes)?;
-/// assert_eq!(values_encoding(&bytes), "decimals");
+/// assert_eq!(values_encoding(&bytes), "grouped decimals");
 /// assert!(bytes.len() < temperatures.len());
 /// let Values::Float(back) = decode_values(&bytes, MetricType::Float, 1_000)? else { unreachable!() };
 /// assert_eq!(back, temperatures);
@@ -179,9 +192,10 @@ pub(crate) fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
     let from = out.len();
     let raw_bytes = values.len() * WIDTH_BYTES;
     if values.len() > 1 {
-        out.push(value_code::DECIMALS);
+        let (code, put_integers) = integer_form(values.len(), [value_code::DECIMALS, value_code::GROUPED_DECIMALS]);
+        out.push(code);
         // Hardly smaller than raw is not worth the arithmetic, and zstd may do better.
-        if decimal::encode(values, out) && out.len() - from <= raw_bytes - raw_bytes / 8 {
+        if decimal::encode(values, put_integers, out) && out.len() - from <= raw_bytes - raw_bytes / 8 {
             return;
         }
         out.truncate(from);
@@ -203,8 +217,9 @@ pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     }
     let from = out.len();
     if !values.is_empty() {
-        out.push(value_code::INTEGERS);
-        integer::encode(values, out);
+        let (code, put_integers) = integer_form(values.len(), [value_code::INTEGERS, value_code::GROUPED_INTEGERS]);
+        out.push(code);
+        put_integers(values, out);
         if out.len() - from <= values.len() * WIDTH_BYTES {
             return;
         }
@@ -212,6 +227,12 @@ pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     }
     out.push(value_code::RAW);
     fixed::encode_raw(bits(), out);
+}
+
+/// The way in which so many integers are written, and of two codes the one that names it: lanes are for full groups, and
+/// shorter columns are smaller without them.
+fn integer_form(count: usize, [short, grouped]: [u8; 2]) -> (u8, fn(&[i64], &mut Vec<u8>)) {
+    if count < bits::GROUP { (short, integer::encode) } else { (grouped, grouped::encode) }
 }
 
 /// Appends the value that all places share, where there is one.
@@ -264,6 +285,9 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
             fixed::decode_constant(reader, count, f64::from_bits).map(Values::Float)
         }
         (MetricType::Float, value_code::DECIMALS) => decimal::decode(reader, count).map(Values::Float),
+        (MetricType::Float, value_code::GROUPED_DECIMALS) => {
+            GroupedDecimals::read(reader, count)?.decode(count).map(Values::Float)
+        }
         (MetricType::Float, value_code::SHUFFLED) => shuffle::decode(reader.take_rest(), count).map(Values::Float),
         (MetricType::Integer, value_code::RAW) => {
             fixed::decode_raw(reader, count, |bits| bits as i64).map(Values::Integer)
@@ -272,6 +296,9 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
             fixed::decode_constant(reader, count, |bits| bits as i64).map(Values::Integer)
         }
         (MetricType::Integer, value_code::INTEGERS) => integer::decode(reader, count).map(Values::Integer),
+        (MetricType::Integer, value_code::GROUPED_INTEGERS) => {
+            Grouped::read(reader, count)?.decode().map(Values::Integer)
+        }
         (MetricType::Boolean, value_code::BITMAP) => boolean::decode_bitmap(reader, count).map(Values::Boolean),
         (MetricType::Boolean, value_code::RUNS) => boolean::decode_runs(reader, count).map(Values::Boolean),
         (MetricType::Text, value_code::DICTIONARY) => {

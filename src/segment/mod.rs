@@ -7,6 +7,7 @@
 
 mod cache;
 mod describe;
+mod encoded;
 mod pages;
 mod reader;
 mod statistics;
@@ -20,6 +21,7 @@ use crate::time::TimeBucket;
 pub use crate::format::{BlockStatistics, RollupCell};
 pub use cache::PageCache;
 pub use describe::{BlockDescription, SliceDescription};
+pub use encoded::{EncodedColumn, EncodedSlice};
 pub use reader::Segment;
 pub use statistics::CompensatedSum;
 pub use writer::SegmentWriter;

@@ -1,6 +1,7 @@
 //! Reads a segment.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -458,9 +459,26 @@ impl Segment {
         }
         let mut part = vec![0; bytes as usize];
         self.file.read_at(offset, &mut part)?;
-        checked_part(self.id(), offset, &part).and_then(decode).map_err(|error| {
-            error.at_path(self.file.path()).at_range(offset..end).advise("restore the file from a backup")
-        })
+        checked_part(self.id(), offset, &part).and_then(decode).map_err(|error| self.located(error, offset, bytes))
+    }
+
+    /// Appends a part, checked; returns where in `buffer` its content lies.
+    pub(super) fn read_part_into(&self, offset: u64, bytes: u32, buffer: &mut Vec<u8>) -> Result<Range<usize>> {
+        if offset.saturating_add(u64::from(bytes)) > self.file.len() {
+            return Err(self.damage(offset, bytes, "a part reaches past the end of the file"));
+        }
+        let from = buffer.len();
+        buffer.resize(from + bytes as usize, 0);
+        self.file.read_at(offset, &mut buffer[from..])?;
+        let content = checked_part(self.id(), offset, &buffer[from..]);
+        let length = content.map_err(|error| self.located(error, offset, bytes))?.len();
+        Ok(from..from + length)
+    }
+
+    /// An error of a part, with its place.
+    pub(super) fn located(&self, error: Error, offset: u64, bytes: u32) -> Error {
+        let range = offset..offset.saturating_add(u64::from(bytes));
+        error.at_path(self.file.path()).at_range(range).advise("restore the file from a backup")
     }
 }
 

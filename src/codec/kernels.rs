@@ -1,0 +1,346 @@
+//! The kernels of groups of integers, compiled for the instructions that a machine may have, and the choice among them.
+//!
+//! Guarantees: every level gives the same bits; a level is only handed out where the processor has its instructions, which
+//! is what makes calling it sound. The choice is made once, at run time.
+
+use std::sync::LazyLock;
+
+use super::bits::GROUP;
+use super::lanes::{self, Offsets, Summary};
+
+/// How an integer of a group becomes a float.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scaling {
+    /// The integer divided by the factor.
+    Quotient,
+    /// The same, rounded to 32 bits and widened.
+    Single,
+    /// The integer multiplied with the factor.
+    Product,
+}
+
+type Unpack = unsafe fn(&[u8], &mut Offsets);
+type Pack = unsafe fn(&Offsets, &mut [u8]);
+type Sum = unsafe fn(&[u8]) -> u64;
+
+/// The kernels of one set of instructions; tables have an entry for each width from 1 to 32.
+pub(super) struct Kernels {
+    name: &'static str,
+    unpack: [Unpack; 32],
+    pack: [Pack; 32],
+    sum: [Sum; 32],
+    accumulate: unsafe fn(&mut Offsets, u32, u32),
+    extremes: unsafe fn(&[i64]) -> (i64, i64),
+    summarise: unsafe fn(&[u32], Option<&[u32]>, bool) -> Summary,
+    mask_between: unsafe fn(&Offsets, (u32, u32), bool, &mut Offsets),
+    floats: unsafe fn(&Offsets, i64, (Scaling, f64), &mut [f64; GROUP]),
+}
+
+/// A table with one entry for each width.
+macro_rules! widths {
+    ($function:ident) => { widths!(@ $function 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32) };
+    (@ $function:ident $($width:literal)*) => { [$($function::<$width>),*] };
+}
+
+/// The kernels of a level: the bodies of [`lanes`], compiled with some target features.
+macro_rules! level {
+    ($level:ident, $name:literal $(, $features:literal)?) => {
+        mod $level {
+            use super::*;
+
+            $(#[target_feature(enable = $features)])?
+            fn unpack<const WIDTH: usize>(packed: &[u8], offsets: &mut Offsets) {
+                lanes::unpack::<WIDTH>(packed, offsets);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn pack<const WIDTH: usize>(offsets: &Offsets, packed: &mut [u8]) {
+                lanes::pack::<WIDTH>(offsets, packed);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn sum<const WIDTH: usize>(packed: &[u8]) -> u64 {
+                lanes::sum::<WIDTH>(packed)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
+                lanes::accumulate(offsets, first, step);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn extremes(values: &[i64]) -> (i64, i64) {
+                lanes::extremes(values)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn summarise(offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> Summary {
+                match (mask, squares) {
+                    (None, false) => lanes::summarise::<false, false>(offsets, &[]),
+                    (None, true) => lanes::summarise::<false, true>(offsets, &[]),
+                    (Some(mask), false) => lanes::summarise::<true, false>(offsets, mask),
+                    (Some(mask), true) => lanes::summarise::<true, true>(offsets, mask),
+                }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn mask_between(offsets: &Offsets, bounds: (u32, u32), outside: bool, mask: &mut Offsets) {
+                lanes::mask_between(offsets, bounds, outside, mask);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn floats(offsets: &Offsets, minimum: i64, (scaling, factor): (Scaling, f64), floats: &mut [f64; GROUP]) {
+                match scaling {
+                    Scaling::Quotient => lanes::floats(offsets, minimum, floats, |whole| whole / factor),
+                    Scaling::Single => {
+                        lanes::floats(offsets, minimum, floats, |whole| f64::from((whole / factor) as f32));
+                    }
+                    Scaling::Product => lanes::floats(offsets, minimum, floats, |whole| whole * factor),
+                }
+            }
+
+            pub(super) static KERNELS: Kernels = Kernels {
+                name: $name,
+                unpack: widths!(unpack),
+                pack: widths!(pack),
+                sum: widths!(sum),
+                accumulate,
+                extremes,
+                summarise,
+                mask_between,
+                floats,
+            };
+        }
+    };
+}
+
+level!(portable, "portable");
+#[cfg(target_arch = "x86_64")]
+level!(avx2, "avx2", "avx2,bmi1,bmi2");
+#[cfg(target_arch = "x86_64")]
+level!(avx512, "avx512", "avx512f,avx512vl,avx512bw,avx512dq,avx2,bmi1,bmi2");
+
+impl Kernels {
+    /// The best ones that this machine can run.
+    pub(super) fn best() -> &'static Self {
+        static BEST: LazyLock<&'static Kernels> =
+            LazyLock::new(|| Kernels::available().last().copied().unwrap_or(&portable::KERNELS));
+        &BEST
+    }
+
+    /// All that this machine can run, the best one last.
+    pub(super) fn available() -> Vec<&'static Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
+        let mut available = vec![&portable::KERNELS];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has_avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2");
+            let has_avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq");
+            if has_avx2 {
+                available.push(&avx2::KERNELS);
+            }
+            if has_avx2 && has_avx512 {
+                available.push(&avx512::KERNELS);
+            }
+        }
+        available
+    }
+
+    /// The name of the level, for a person to read.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Unpacks a full group of a width up to 32.
+    #[inline]
+    pub(super) fn unpack(&self, packed: &[u8], width: u32, offsets: &mut Offsets) {
+        match self.unpack.get((width as usize).wrapping_sub(1)) {
+            // SAFETY: the kernels of a level are handed out by `available` alone, where the processor has its features.
+            Some(kernel) => unsafe { kernel(packed, offsets) },
+            None => offsets.fill(0),
+        }
+    }
+
+    /// Packs a full group, each value of which is below 2^width.
+    #[inline]
+    pub(super) fn pack(&self, offsets: &Offsets, width: u32, packed: &mut [u8]) {
+        if let Some(kernel) = self.pack.get((width as usize).wrapping_sub(1)) {
+            // SAFETY: as in `unpack`.
+            unsafe { kernel(offsets, packed) }
+        }
+    }
+
+    /// The sum of a full packed group.
+    #[inline]
+    pub(super) fn sum(&self, packed: &[u8], width: u32) -> u64 {
+        match self.sum.get((width as usize).wrapping_sub(1)) {
+            // SAFETY: as in `unpack`.
+            Some(kernel) => unsafe { kernel(packed) },
+            None => 0,
+        }
+    }
+
+    /// Turns differences, each less `step`, into values that begin with `first`.
+    #[inline]
+    pub(super) fn accumulate(&self, offsets: &mut Offsets, first: u32, step: u32) {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.accumulate)(offsets, first, step) }
+    }
+
+    /// The lowest and the highest of some values.
+    #[inline]
+    pub(super) fn extremes(&self, values: &[i64]) -> (i64, i64) {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.extremes)(values) }
+    }
+
+    /// Summarises up to 256 offsets, or those that a mask of as many (all ones or 0) keeps.
+    #[inline]
+    pub(super) fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> Summary {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.summarise)(offsets, mask, squares) }
+    }
+
+    /// Masks out the offsets that do not lie between two bounds, both included, or, `outside`, those that do.
+    #[inline]
+    pub(super) fn mask_between(&self, offsets: &Offsets, bounds: (u32, u32), outside: bool, mask: &mut Offsets) {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.mask_between)(offsets, bounds, outside, mask) }
+    }
+
+    /// The floats of a group whose integers are below 2^51 in magnitude.
+    #[inline]
+    pub(super) fn floats(&self, offsets: &Offsets, minimum: i64, scale: (Scaling, f64), floats: &mut [f64; GROUP]) {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.floats)(offsets, minimum, scale, floats) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of a width, no two groups alike.
+    fn noise(width: u32, seed: u64) -> Offsets {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        std::array::from_fn(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32 & (u32::MAX >> (32 - width))
+        })
+    }
+
+    #[test]
+    fn every_width_packs_as_the_document_says_on_every_level() {
+        for kernels in Kernels::available() {
+            for width in 1..=32 {
+                let values = noise(width, u64::from(width));
+                let mut packed = vec![0xa5; lanes::packed_bytes(GROUP, width)];
+                kernels.pack(&values, width, &mut packed);
+                for (place, value) in values.iter().enumerate() {
+                    let (lane, row) = (place % 8, place / 8);
+                    let bit = |bit: usize| {
+                        let bit = row * width as usize + bit;
+                        let byte = (bit / 32 * 8 + lane) * 4 + bit % 32 / 8;
+                        u32::from(packed[byte] >> (bit % 8) & 1)
+                    };
+                    let stored = (0..width as usize).fold(0, |all, place| all | bit(place) << place);
+                    assert_eq!(stored, *value, "{} width {width} place {place}", kernels.name());
+                }
+                let mut back = [7; GROUP];
+                kernels.unpack(&packed, width, &mut back);
+                assert_eq!(back, values, "{} width {width}", kernels.name());
+                let sum: u64 = values.iter().map(|value| u64::from(*value)).sum();
+                assert_eq!(kernels.sum(&packed, width), sum, "{} width {width}", kernels.name());
+            }
+            let mut none = [7; GROUP];
+            kernels.unpack(&[], 0, &mut none);
+            assert_eq!((none, kernels.sum(&[], 0)), ([0; GROUP], 0));
+        }
+    }
+
+    #[test]
+    fn differences_add_up_on_every_level() {
+        for kernels in Kernels::available() {
+            for (width, first, step) in [(1, 5, 0), (7, 1 << 31, u32::MAX - 2), (32, u32::MAX, 12_345)] {
+                let rests = noise(width, 9);
+                let mut values = rests;
+                kernels.accumulate(&mut values, first, step);
+                let mut expected = first;
+                for place in 0..GROUP {
+                    if place > 0 {
+                        expected = expected.wrapping_add(step).wrapping_add(rests[place]);
+                    }
+                    assert_eq!(values[place], expected, "{} place {place}", kernels.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn summaries_and_masks_are_those_of_plain_arithmetic_on_every_level() {
+        let mut offsets = noise(32, 5);
+        (offsets[3], offsets[200]) = (0, u32::MAX);
+        for kernels in Kernels::available() {
+            for (bounds, outside) in [((1 << 30, 3 << 30), false), ((1 << 30, 3 << 30), true), ((5, 4), false), ((0, u32::MAX), false)] {
+                let mut mask = noise(1, 8).map(|bit| bit.wrapping_neg());
+                let before = mask;
+                kernels.mask_between(&offsets, bounds, outside, &mut mask);
+                for place in 0..GROUP {
+                    let inside = offsets[place] >= bounds.0 && offsets[place] <= bounds.1;
+                    let expected = if before[place] == u32::MAX && inside != outside { u32::MAX } else { 0 };
+                    assert_eq!(mask[place], expected, "{} place {place}", kernels.name());
+                }
+                for range in [0..256, 0..0, 3..4, 1..250, 8..16, 197..205] {
+                    for masked in [false, true] {
+                        let kept: Vec<u64> = range
+                            .clone()
+                            .filter(|place| !masked || mask[*place] != 0)
+                            .map(|place| u64::from(offsets[place]))
+                            .collect();
+                        let found = kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), true);
+                        let squares: u128 = kept.iter().map(|value| u128::from(value * value)).sum();
+                        assert_eq!((found.count, found.sum), (kept.len() as u64, kept.iter().sum()), "{range:?}");
+                        assert_eq!(found.squares, squares, "{} {range:?} {masked}", kernels.name());
+                        if let (Some(lowest), Some(highest)) = (kept.iter().min(), kept.iter().max()) {
+                            assert_eq!((u64::from(found.lowest), u64::from(found.highest)), (*lowest, *highest));
+                        }
+                        let plain = kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), false);
+                        assert_eq!((plain.count, plain.sum, plain.lowest, plain.highest), (found.count, found.sum, found.lowest, found.highest));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn floats_and_extremes_are_those_of_plain_arithmetic_on_every_level() {
+        let offsets = noise(31, 3);
+        for kernels in Kernels::available() {
+            for minimum in [0, -1_000, -(1 << 50), (1 << 50) - 1] {
+                for (scaling, factor) in [(Scaling::Quotient, 1e3), (Scaling::Single, 10.0), (Scaling::Product, 1e-2)] {
+                    let mut floats = [0.0; GROUP];
+                    kernels.floats(&offsets, minimum, (scaling, factor), &mut floats);
+                    for (float, offset) in floats.iter().zip(offsets) {
+                        let whole = (minimum + i64::from(offset)) as f64;
+                        let expected = match scaling {
+                            Scaling::Quotient => whole / factor,
+                            Scaling::Single => f64::from((whole / factor) as f32),
+                            Scaling::Product => whole * factor,
+                        };
+                        assert_eq!(float.to_bits(), expected.to_bits(), "{}", kernels.name());
+                    }
+                }
+            }
+            for count in [0, 1, 7, 8, 9, 255] {
+                let values: Vec<i64> = offsets[..count].iter().map(|offset| i64::from(*offset) - (1 << 30)).collect();
+                let expected = values.iter().fold((i64::MAX, i64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
+                assert_eq!(kernels.extremes(&values), expected);
+            }
+        }
+    }
+}

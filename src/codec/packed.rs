@@ -1,0 +1,181 @@
+//! Encoded columns read where they lie: group by group, as whole numbers above the lowest of the group, without a decoded
+//! column.
+//!
+//! Guarantees: what is computed here is what the decoded values give: sums of integers exactly, sums of decimals within a
+//! rounding of the exact one of the decimals, extremes and comparisons exactly. The order of the whole numbers is that of the
+//! values.
+
+use crate::bytes::Reader;
+use crate::error::Result;
+use crate::model::MetricType;
+
+use super::bits::GROUP;
+use super::decimal::GroupedDecimals;
+use super::grouped::Grouped;
+use super::kernels::Kernels;
+use super::lanes::{Offsets, Summary};
+use super::value_code;
+
+/// How many values a group has, but for the last one of a column.
+pub const GROUP_VALUES: usize = GROUP;
+
+/// The whole numbers of a group as distances from its lowest, with room for a full one.
+pub type GroupOffsets = Offsets;
+
+/// What is known of some values of a group, as distances from its lowest.
+pub type GroupSummary = Summary;
+
+/// A column whose values are whole numbers in groups, or decimals that are kept as such, each group spanning less than 2^32.
+#[derive(Debug)]
+pub struct PackedValues<'a> {
+    column: Column<'a>,
+    kernels: &'static Kernels,
+}
+
+#[derive(Debug)]
+enum Column<'a> {
+    Integers(Grouped<'a>),
+    Decimals(GroupedDecimals<'a>),
+}
+
+impl<'a> PackedValues<'a> {
+    /// Reads the heads of `count` encoded values; `None` where they are encoded in another way, or their whole numbers do not add
+    /// up to what the values do.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`], as [`super::decode_values`].
+    pub fn read(bytes: &'a [u8], metric_type: MetricType, count: usize) -> Result<Option<Self>> {
+        let mut reader = Reader::new(bytes);
+        let column = match (metric_type, reader.byte()?) {
+            (MetricType::Integer, value_code::GROUPED_INTEGERS) => Column::Integers(Grouped::read(reader, count)?),
+            (MetricType::Float, value_code::GROUPED_DECIMALS) => Column::Decimals(GroupedDecimals::read(reader, count)?),
+            _ => return Ok(None),
+        };
+        let packed = Self { column, kernels: Kernels::best() };
+        let adds_up = match &packed.column {
+            Column::Integers(_) => true,
+            Column::Decimals(decimals) => decimals.adds_up(),
+        };
+        let is_narrow = packed.grouped().heads().iter().all(super::grouped::Head::is_narrow);
+        Ok((adds_up && is_narrow).then_some(packed))
+    }
+
+    fn grouped(&self) -> &Grouped<'a> {
+        match &self.column {
+            Column::Integers(groups) => groups,
+            Column::Decimals(decimals) => &decimals.groups,
+        }
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.grouped().heads().len()
+    }
+
+    /// The lowest and highest whole number of a group; those in the places of exceptions among them.
+    #[must_use]
+    pub fn bounds(&self, group: usize) -> (i64, i64) {
+        let head = &self.grouped().heads()[group];
+        (head.lowest, head.highest())
+    }
+
+    /// The places of a group whose whole numbers mean nothing, and the values there, rising.
+    #[must_use]
+    pub fn exceptions(&self, group: usize) -> &[(usize, f64)] {
+        match &self.column {
+            Column::Integers(_) => &[],
+            Column::Decimals(decimals) => decimals.exceptions_in(group * GROUP..(group + 1) * GROUP),
+        }
+    }
+
+    /// The exact sum of the whole numbers of a group.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`].
+    pub fn sum(&self, group: usize) -> Result<i128> {
+        self.grouped().sum(group, self.kernels)
+    }
+
+    /// The whole numbers of a group, as distances from the lowest; those behind its last are unspecified.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`].
+    pub fn offsets(&self, group: usize, offsets: &mut GroupOffsets) -> Result<()> {
+        self.grouped().offsets(group, self.kernels, offsets)
+    }
+
+    /// The value of a whole number.
+    #[must_use]
+    pub fn value(&self, whole: i64) -> f64 {
+        match &self.column {
+            Column::Integers(_) => whole as f64,
+            Column::Decimals(decimals) => decimals.value(whole),
+        }
+    }
+
+    /// What a sum of whole numbers, or any multiple of one, is as values.
+    #[must_use]
+    pub fn scaled(&self, wholes: f64) -> f64 {
+        match &self.column {
+            Column::Integers(_) => wholes,
+            Column::Decimals(decimals) => decimals.scaled(wholes),
+        }
+    }
+
+    /// Summarises some offsets, or those of them that a mask of as many (all ones or 0) keeps; squares only where asked.
+    #[must_use]
+    pub fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> GroupSummary {
+        self.kernels.summarise(offsets, mask, squares)
+    }
+
+    /// Masks out the offsets that do not lie between two bounds, both included, or, `outside`, those that do.
+    pub fn mask_between(&self, offsets: &GroupOffsets, bounds: (u32, u32), outside: bool, mask: &mut GroupOffsets) {
+        self.kernels.mask_between(offsets, bounds, outside, mask);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode_values;
+    use crate::model::Values;
+
+    #[test]
+    fn what_is_computed_where_it_lies_is_what_the_values_give() {
+        let floats: Vec<f64> = (0..1_000)
+            .map(|i| match i {
+                13 => f64::NAN,
+                700 => -0.0,
+                _ => f64::from(i * i % 977 - 300) / 100.0,
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        encode_values(&Values::Float(floats.clone()), &mut bytes).unwrap();
+        let packed = PackedValues::read(&bytes, MetricType::Float, floats.len()).unwrap().unwrap();
+        assert_eq!(packed.groups(), 4);
+        assert_eq!(packed.exceptions(0)[0].0, 13);
+        assert_eq!((packed.exceptions(1).len(), packed.exceptions(2)[0].0), (0, 700));
+        let mut offsets = [0; GROUP];
+        for (group, values) in floats.chunks(GROUP).enumerate() {
+            packed.offsets(group, &mut offsets).unwrap();
+            let (lowest, highest) = packed.bounds(group);
+            let mut sum = 0;
+            for (place, value) in values.iter().enumerate() {
+                let whole = lowest + i64::from(offsets[place]);
+                assert!(whole <= highest);
+                sum += i128::from(whole);
+                if !packed.exceptions(group).iter().any(|(at, _)| *at == group * GROUP + place) {
+                    assert_eq!(packed.value(whole).to_bits(), value.to_bits());
+                }
+            }
+            assert_eq!(packed.sum(group).unwrap(), sum);
+        }
+        assert!((packed.scaled(12_345.0) - 123.45).abs() < 1e-12);
+        // Rounded to 32 bits each, decimals do not add up to what their whole numbers do.
+        let single: Vec<f64> = (0..1_000).map(|i| f64::from((f64::from(i) / 10.0) as f32)).collect();
+        let mut bytes = Vec::new();
+        encode_values(&Values::Float(single), &mut bytes).unwrap();
+        assert!(PackedValues::read(&bytes, MetricType::Float, 1_000).unwrap().is_none());
+    }
+}

@@ -1,0 +1,129 @@
+//! The columns of a slice as they are stored: read and checked, not decoded.
+//!
+//! Guarantees: every part was compared with its checksum; an error of what is made of a part names file and range. One
+//! [`EncodedSlice`] serves slice after slice without taking new memory for each.
+
+use std::sync::Arc;
+
+use crate::bytes::Reader;
+use crate::codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{MetricHandle, MetricType, Presence};
+
+use super::Segment;
+
+/// Times and some columns of a slice, as they are stored.
+#[derive(Debug, Default)]
+pub struct EncodedSlice {
+    segment: Option<Arc<Segment>>,
+    rows: u32,
+    times: (i64, i64),
+    bytes: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+/// A stored part and where in the buffer its content lies.
+#[derive(Debug)]
+struct Part {
+    /// `None` for the times.
+    column: Option<(MetricHandle, MetricType)>,
+    content: std::ops::Range<usize>,
+    offset: u64,
+    bytes: u32,
+}
+
+/// A column as it is stored.
+#[derive(Debug)]
+pub struct EncodedColumn<'a> {
+    /// Which rows have a value.
+    pub presence: Presence,
+    /// How many.
+    pub present: usize,
+    /// The type of the values.
+    pub metric_type: MetricType,
+    /// The encoded values.
+    pub values: &'a [u8],
+    segment: &'a Segment,
+    part: &'a Part,
+}
+
+impl EncodedColumn<'_> {
+    /// An error of its values with the place of the column.
+    #[must_use]
+    pub fn located(&self, error: Error) -> Error {
+        self.segment.located(error, self.part.offset, self.part.bytes)
+    }
+}
+
+impl Segment {
+    /// Reads the times of a slice and the columns of some metrics that it has, in place of what was read before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn read_encoded(self: &Arc<Self>, slice: u32, metrics: &[MetricHandle], into: &mut EncodedSlice) -> Result<()> {
+        let (page, place) = self.entry(slice)?;
+        let entry = &page[place];
+        into.segment = Some(Arc::clone(self));
+        (into.rows, into.times) = (entry.rows, entry.times);
+        into.bytes.clear();
+        into.parts.clear();
+        let mut offset = entry.offset;
+        let wanted = |metric: &MetricHandle| metrics.contains(metric);
+        let columns = entry.columns.iter().map(|column| (Some((column.metric, column.metric_type)), column.bytes));
+        for (column, bytes) in std::iter::once((None, entry.time_bytes)).chain(columns) {
+            if column.is_none_or(|(metric, _)| wanted(&metric)) && bytes > 0 {
+                let content = self.read_part_into(offset, bytes, &mut into.bytes)?;
+                into.parts.push(Part { column, content, offset, bytes });
+            }
+            offset += u64::from(bytes);
+        }
+        Ok(())
+    }
+}
+
+impl EncodedSlice {
+    /// How many rows the slice has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Bytes that were read.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.parts.iter().map(|part| u64::from(part.bytes)).sum()
+    }
+
+    /// The times.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn times(&self) -> Result<Vec<i64>> {
+        let found = self.segment.as_ref().zip(self.parts.iter().find(|part| part.column.is_none()));
+        let Some((segment, part)) = found else { return Ok(Vec::new()) };
+        let located = |error| segment.located(error, part.offset, part.bytes);
+        let times = codec::decode_times(&self.bytes[part.content.clone()], self.rows()).map_err(located)?;
+        if times.first() != Some(&self.times.0) || times.last() != Some(&self.times.1) {
+            return Err(located(Error::new(ErrorKind::Corruption, "the times are not those of the directory")));
+        }
+        Ok(times)
+    }
+
+    /// The column of a metric, if it was read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn column(&self, metric: MetricHandle) -> Result<Option<EncodedColumn<'_>>> {
+        let of_metric = |part: &&Part| part.column.is_some_and(|(other, _)| other == metric);
+        let found = self.segment.as_deref().zip(self.parts.iter().find(of_metric));
+        let Some((segment, part)) = found else { return Ok(None) };
+        let Some((_, metric_type)) = part.column else { return Ok(None) };
+        let mut reader = Reader::new(&self.bytes[part.content.clone()]);
+        let presence = reader
+            .length()
+            .and_then(|length| codec::decode_presence(reader.take(length)?, self.rows()))
+            .map_err(|error| segment.located(error, part.offset, part.bytes));
+        let (presence, present) = presence?;
+        Ok(Some(EncodedColumn { presence, present, metric_type, values: reader.take_rest(), segment, part }))
+    }
+}
