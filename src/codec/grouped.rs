@@ -12,14 +12,15 @@ use crate::bytes::{Reader, corrupt, put_signed, put_varint, with_room};
 use crate::error::Result;
 
 use super::bits::GROUP;
-use super::grouped_plan::{Plan, plan};
+use super::grouped_plan::{Plan, Prediction, on_line, plan};
 use super::kernels::Kernels;
 use super::lanes::{Offsets, packed_bytes};
 
 /// The fewest bytes that a head takes: head, lowest value, span.
 const HEAD_BYTES_MIN: usize = 4;
-/// Bit of the head that says that differences are packed.
+/// Bits of the head that say what is packed: differences, or distances from a line.
 const DIFFERENCES: u16 = 1 << 7;
+const LINE: u16 = 1 << 15;
 /// Spans of less than this let all arithmetic happen in 32 bits.
 const NARROW: u64 = 1 << 32;
 
@@ -33,8 +34,7 @@ pub(super) struct Head {
     width: u32,
     patch_width: u32,
     patches: u8,
-    /// The first value's distance from the lowest, and the step that all differences have at least, where differences are packed.
-    differences: Option<(u64, i64)>,
+    prediction: Prediction,
     /// Where its packed values begin.
     at: usize,
 }
@@ -85,14 +85,25 @@ pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
 
 fn put_head(plan: &Plan, lowest_step: i64, span: u64, out: &mut Vec<u8>) {
     let widths = plan.widths;
-    let flag = if plan.differences.is_some() { DIFFERENCES } else { 0 };
+    let flag = match plan.prediction {
+        Prediction::Frame => 0,
+        Prediction::Differences { .. } => DIFFERENCES,
+        Prediction::Line { .. } => LINE,
+    };
     let head = widths.width as u16 | flag | (widths.patch_width as u16) << 8;
     out.extend_from_slice(&head.to_le_bytes());
     put_signed(lowest_step, out);
     put_varint(span, out);
-    if let Some((first, step)) = plan.differences {
-        put_varint(first, out);
-        put_signed(step, out);
+    match plan.prediction {
+        Prediction::Frame => {}
+        Prediction::Differences { first, step } => {
+            put_varint(first, out);
+            put_signed(step, out);
+        }
+        Prediction::Line { base, slope } => {
+            put_signed(base, out);
+            put_signed(slope, out);
+        }
     }
     if widths.patch_width > 0 {
         out.push(plan.patches);
@@ -180,8 +191,14 @@ impl<'a> Grouped<'a> {
         let lanes = self.lanes(head, count);
         unpack_plane(lanes, head.width, count, kernels, offsets)?;
         self.patch(head, count, |place, upper| offsets[place] |= (upper << head.width) as u32)?;
-        if let Some((first, step)) = head.differences {
-            kernels.accumulate(offsets, first as u32, step as u32);
+        match head.prediction {
+            Prediction::Frame => {}
+            Prediction::Differences { first, step } => kernels.accumulate(offsets, first as u32, step as u32),
+            Prediction::Line { base, slope } => {
+                for (place, offset) in offsets.iter_mut().enumerate() {
+                    *offset = offset.wrapping_add(base.wrapping_add(on_line(slope, place)) as u32);
+                }
+            }
         }
         Ok(())
     }
@@ -212,14 +229,19 @@ impl<'a> Grouped<'a> {
             }
         }
         self.patch(head, count, |place, upper| values[place] |= (upper << head.width) as i64)?;
-        match head.differences {
-            None => values.iter_mut().for_each(|value| *value = head.lowest.wrapping_add(*value)),
-            Some((first, step)) => {
+        match head.prediction {
+            Prediction::Frame => values.iter_mut().for_each(|value| *value = head.lowest.wrapping_add(*value)),
+            Prediction::Differences { first, step } => {
                 let mut value = head.lowest.wrapping_add(first as i64);
                 values[0] = value;
                 for rest in &mut values[1..] {
                     value = value.wrapping_add(step).wrapping_add(*rest);
                     *rest = value;
+                }
+            }
+            Prediction::Line { base, slope } => {
+                for (place, value) in values.iter_mut().enumerate() {
+                    *value = head.lowest.wrapping_add(base).wrapping_add(on_line(slope, place)).wrapping_add(*value);
                 }
             }
         }
@@ -244,7 +266,7 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
-        if head.differences.is_none() && count == GROUP && head.width <= 32 {
+        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 {
             let mut above = u128::from(kernels.sum(self.lanes(head, count), head.width));
             self.patch(head, count, |_, upper| above += u128::from(upper) << head.width)?;
             return Ok(i128::from(head.lowest) * count as i128 + above as i128);
@@ -264,8 +286,7 @@ impl<'a> Grouped<'a> {
             return Ok(());
         }
         let at = head.at + head.lanes_bytes(count);
-        let (places, uppers) =
-            self.packed[at..head.at + head.bytes(count)].split_at(usize::from(head.patches));
+        let (places, uppers) = self.packed[at..head.at + head.bytes(count)].split_at(usize::from(head.patches));
         let rising = places.windows(2).all(|pair| pair[0] < pair[1]);
         if !rising || places.last().is_none_or(|last| usize::from(*last) >= count) {
             return Err(corrupt("the patches of a group of integers are not a rising list of its places"));
@@ -304,30 +325,33 @@ fn unpack_plane(packed: &[u8], width: u32, count: usize, kernels: &Kernels, plan
 
 fn read_head(reader: &mut Reader<'_>, before: i64, at: usize) -> Result<Head> {
     let head = u16::from_le_bytes(reader.array()?);
-    let (width, patch_width) = (u32::from(head & 0x7f), u32::from(head >> 8));
+    let (width, patch_width) = (u32::from(head & 0x7f), u32::from(head >> 8 & 0x7f));
     let lowest = before.wrapping_add(reader.signed()?);
     let span = reader.varint()?;
     let most = if span < NARROW { 32 } else { 64 };
     if width + patch_width > most {
         return Err(corrupt(format!("a group of integers has {width} and {patch_width} bits a value")));
     }
-    let differences = if head & DIFFERENCES == 0 {
-        if width + patch_width != 64 - span.leading_zeros() {
+    let prediction = match (head & DIFFERENCES > 0, head & LINE > 0) {
+        (false, false) => Prediction::Frame,
+        (true, false) => Prediction::Differences { first: reader.varint()?, step: reader.signed()? },
+        (false, true) => Prediction::Line { base: reader.signed()?, slope: reader.signed()? },
+        (true, true) => return Err(corrupt("a group of integers has two predictions")),
+    };
+    match prediction {
+        Prediction::Frame if width + patch_width != 64 - span.leading_zeros() => {
             return Err(corrupt("a group of integers has another width than its span needs"));
         }
-        None
-    } else {
-        let (first, step) = (reader.varint()?, reader.signed()?);
-        if first > span {
+        Prediction::Differences { first, .. } if first > span => {
             return Err(corrupt("the first value of a group of integers lies above its highest"));
         }
-        Some((first, step))
-    };
+        _ => {}
+    }
     let patches = if patch_width > 0 { reader.byte()? } else { 0 };
     if patch_width > 0 && patches == 0 {
         return Err(corrupt("a group of integers has the width of patches, and none"));
     }
-    Ok(Head { lowest, span, width, patch_width, patches, differences, at })
+    Ok(Head { lowest, span, width, patch_width, patches, prediction, at })
 }
 
 #[cfg(test)]
@@ -376,7 +400,8 @@ mod tests {
     fn a_patch_in_every_place_comes_back() {
         for (far, plain) in [(1_i64 << 20, 3), (i64::MIN, 1), (i64::MAX, -1), (-(1 << 31), 0)] {
             for place in 0..GROUP {
-                let frame: Vec<i64> = (0..GROUP as i64).map(|i| if i == place as i64 { far } else { i * 7 % 4 }).collect();
+                let frame: Vec<i64> =
+                    (0..GROUP as i64).map(|i| if i == place as i64 { far } else { i * 7 % 4 }).collect();
                 check(&frame);
                 let mut value = 0_i64;
                 let mut counter = |i| {
@@ -397,6 +422,16 @@ mod tests {
     }
 
     #[test]
+    fn jitter_around_a_line_costs_its_own_bits() {
+        let jitter = |i: i64| (i * 2_654_435_761 >> 7) % 1_000;
+        let wide: Vec<i64> = (0..1_024).map(|i| i64::MIN + i * (1 << 40) + jitter(i)).collect();
+        for values in [(0..1_024).map(|i| 60_000 * i + jitter(i)).collect(), wide] {
+            let bytes = check(&values);
+            assert!(bytes < 4 * (10 * 32 + 24), "{bytes} bytes");
+        }
+    }
+
+    #[test]
     fn what_a_reader_must_check_is_refused() {
         let lanes = [0_u8; 32];
         let group = |head: &[u8], rest: &[u8]| [head, &lanes[..], rest].concat();
@@ -404,17 +439,22 @@ mod tests {
             (group(&[30, 3, 0, 7], &[]), 1, "33 bits of a narrow span"),
             (group(&[2, 0, 0, 1], &[]), 8, "a width beside that of the span"),
             (group(&[0x81, 0, 0, 7, 8, 0], &[]), 8, "a first value above the highest"),
+            (group(&[0x83, 0x80, 0, 7, 0, 0], &[]), 8, "two predictions"),
             (group(&[1, 2, 0, 7, 0], &[]), 8, "no patches of some width"),
             (group(&[1, 2, 0, 7, 2], &[3, 3, 1]), 8, "two patches at one place"),
             (group(&[1, 2, 0, 7, 1], &[8, 1]), 8, "a patch behind the last value"),
             (group(&[3, 0, 0, 7], &[0]), 8, "a byte too many"),
             (vec![3, 0, 0, 7, 0, 0], 8, "a byte too few"),
             (vec![3, 0, 0], 8, "half a head"),
-            (group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 32)).collect(), 7, "a bit behind"),
+            (
+                group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 32)).collect(),
+                7,
+                "a bit behind",
+            ),
         ] {
             let kernels = Kernels::best();
-            let read = Grouped::read(Reader::new(&bytes), count)
-                .and_then(|groups| groups.values(0, kernels, &mut [0; GROUP]));
+            let read =
+                Grouped::read(Reader::new(&bytes), count).and_then(|groups| groups.values(0, kernels, &mut [0; GROUP]));
             assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::Corruption), "{what}");
         }
         assert!(Grouped::read(Reader::new(&[]), usize::MAX).is_err());

@@ -1,4 +1,5 @@
-//! How a group of integers is best packed: as distances from its lowest value, or as differences of neighbours.
+//! How a group of integers is best packed: as distances from its lowest value, from a straight line, or as differences of
+//! neighbours.
 //!
 //! Guarantees: every plan is exact, whatever the values; the choice hangs on the values alone. Where the values span less than
 //! 2^32, differences are taken modulo 2^32, so that a step may be chosen for the many, and the few below it wrap around into
@@ -11,16 +12,34 @@ use super::integer::{Widths, choose_widths};
 const SMALL_ENOUGH_BITS: usize = 64;
 /// How many differences the search for a step looks at.
 const SAMPLES: usize = 32;
-/// About what the head of differences takes more than that of a frame.
-const DIFFERENCES_HEAD_BITS: usize = 24;
+/// A prime longer than half a group: multiples of it fall all over the group.
+const SAMPLE_STEP: usize = 157;
+/// About what the head of another prediction takes more than that of a frame.
+const PREDICTION_HEAD_BITS: usize = 24;
+
+/// What rests are counted from; all of it as distances from the lowest value, which wrap around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prediction {
+    /// The lowest value.
+    Frame,
+    /// The value before, and a step.
+    Differences { first: u64, step: i64 },
+    /// A straight line: a base, and a slope in 256ths.
+    Line { base: i64, slope: i64 },
+}
+
+/// The line's distance from its base at a place.
+#[inline(always)]
+pub(super) fn on_line(slope: i64, place: usize) -> i64 {
+    slope.wrapping_mul(place as i64) >> 8
+}
 
 /// A way to write a group.
 pub(super) struct Plan {
     pub(super) widths: Widths,
     /// How many rests are wider than the width.
     pub(super) patches: u8,
-    /// The first value's distance from the lowest, and the step.
-    pub(super) differences: Option<(u64, i64)>,
+    pub(super) prediction: Prediction,
     pub(super) rests: [u64; GROUP],
 }
 
@@ -44,31 +63,55 @@ pub(super) fn plan(values: &[i64], lowest: i64, highest: i64) -> Plan {
         for (rest, difference) in difference_rests[1..].iter_mut().zip(differences.iter()) {
             *rest = difference.wrapping_sub(step) as u64 & mask;
         }
-        let widths = choose_widths(&difference_rests[..values.len()]);
-        if (widths.bits + DIFFERENCES_HEAD_BITS) * 5 <= frame.bits * 4 {
-            let first = values.first().map_or(0, |first| first.wrapping_sub(lowest) as u64);
-            return finished(widths, Some((first, step)), difference_rests, values.len());
+        let first = values.first().map_or(0, |first| first.wrapping_sub(lowest) as u64);
+        let mut widths = choose_widths(&difference_rests[..values.len()]);
+        let mut prediction = Prediction::Differences { first, step };
+        // A line is worth trying where values rise and their differences still need bits for each.
+        if widths.width > 1 && differences.iter().all(|difference| *difference >= 0) {
+            let mut line_rests = [0; GROUP];
+            let line = line(values, lowest, mask, &mut line_rests);
+            let line_widths = choose_widths(&line_rests[..values.len()]);
+            if line_widths.bits < widths.bits {
+                (widths, prediction, difference_rests) = (line_widths, line, line_rests);
+            }
+        }
+        if (widths.bits + PREDICTION_HEAD_BITS) * 5 <= frame.bits * 4 {
+            return finished(widths, prediction, difference_rests, values.len());
         }
     }
-    finished(frame, None, rests, values.len())
+    finished(frame, Prediction::Frame, rests, values.len())
 }
 
-fn finished(widths: Widths, differences: Option<(u64, i64)>, rests: [u64; GROUP], count: usize) -> Plan {
+/// A straight line below all values.
+fn line(values: &[i64], lowest: i64, mask: u64, rests: &mut [u64; GROUP]) -> Prediction {
+    // From the mean of the first quarter to that of the last: single values jitter.
+    let quarter = values.len().div_ceil(4);
+    let sum = |part: &[i64]| part.iter().map(|value| i128::from(*value)).sum::<i128>();
+    let rise = sum(&values[values.len() - quarter..]) - sum(&values[..quarter]);
+    let slope = (rise * 256 / (quarter * (values.len() - quarter).max(1)) as i128) as i64;
+    let residual = |(place, value): (usize, &i64)| value.wrapping_sub(lowest).wrapping_sub(on_line(slope, place));
+    let base = values.iter().enumerate().map(residual).min().unwrap_or_default();
+    for (rest, value) in rests.iter_mut().zip(values.iter().enumerate()) {
+        *rest = residual(value).wrapping_sub(base) as u64 & mask;
+    }
+    Prediction::Line { base, slope }
+}
+
+fn finished(widths: Widths, prediction: Prediction, rests: [u64; GROUP], count: usize) -> Plan {
     let wider = |rest: &&u64| widths.patch_width > 0 && **rest >> widths.width > 0;
     // No plan has more patches than a byte counts.
     let patches = rests[..count].iter().filter(wider).count() as u8;
-    Plan { widths, patches, differences, rests }
+    Plan { widths, patches, prediction, rests }
 }
 
 /// The step that nearly all differences have at least: the lowest one, unless it lies far below the others.
 fn common_step(differences: &[i64]) -> i64 {
     let lowest = differences.iter().copied().fold(i64::MAX, i64::min);
-    let stride = differences.len().div_ceil(SAMPLES).max(1);
+    // Places in no rhythm that values may have.
+    let count = differences.len().min(SAMPLES);
     let mut sample = [0; SAMPLES];
-    let mut count = 0;
-    for (place, difference) in sample.iter_mut().zip(differences.iter().step_by(stride)) {
-        *place = *difference;
-        count += 1;
+    for (number, place) in sample.iter_mut().take(count).enumerate() {
+        *place = differences[number * SAMPLE_STEP % differences.len()];
     }
     let sample = &mut sample[..count];
     sample.sort_unstable();

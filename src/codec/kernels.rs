@@ -3,6 +3,7 @@
 //! Guarantees: every level gives the same bits; a level is only handed out where the processor has its instructions, which
 //! is what makes calling it sound. The choice is made once, at run time.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use super::bits::GROUP;
@@ -42,9 +43,9 @@ macro_rules! widths {
     (@ $function:ident $($width:literal)*) => { [$($function::<$width>),*] };
 }
 
-/// The kernels of a level: the bodies of [`lanes`], compiled with some target features.
-macro_rules! level {
-    ($level:ident, $name:literal $(, $features:literal)?) => {
+/// Kernels with a body for each width, compiled with some target features.
+macro_rules! by_width {
+    ($level:ident $(, $features:literal)?) => {
         mod $level {
             use super::*;
 
@@ -62,6 +63,19 @@ macro_rules! level {
             fn sum<const WIDTH: usize>(packed: &[u8]) -> u64 {
                 lanes::sum::<WIDTH>(packed)
             }
+
+            pub(super) const UNPACK: [Unpack; 32] = widths!(unpack);
+            pub(super) const PACK: [Pack; 32] = widths!(pack);
+            pub(super) const SUM: [Sum; 32] = widths!(sum);
+        }
+    };
+}
+
+/// The kernels of a level, with those by width of the same or a lower one.
+macro_rules! level {
+    ($level:ident, $name:literal, $widths:ident $(, $features:literal)?) => {
+        mod $level {
+            use super::*;
 
             $(#[target_feature(enable = $features)])?
             fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
@@ -101,9 +115,9 @@ macro_rules! level {
 
             pub(super) static KERNELS: Kernels = Kernels {
                 name: $name,
-                unpack: widths!(unpack),
-                pack: widths!(pack),
-                sum: widths!(sum),
+                unpack: $widths::UNPACK,
+                pack: $widths::PACK,
+                sum: $widths::SUM,
                 accumulate,
                 extremes,
                 summarise,
@@ -114,11 +128,21 @@ macro_rules! level {
     };
 }
 
-level!(portable, "portable");
+by_width!(portable_widths);
+level!(portable, "portable", portable_widths);
 #[cfg(target_arch = "x86_64")]
-level!(avx2, "avx2", "avx2,bmi1,bmi2");
+by_width!(avx2_widths, "avx2,bmi1,bmi2");
 #[cfg(target_arch = "x86_64")]
-level!(avx512, "avx512", "avx512f,avx512vl,avx512bw,avx512dq,avx2,bmi1,bmi2");
+level!(avx2, "avx2", avx2_widths, "avx2,bmi1,bmi2");
+// Groups of eight lanes fill vectors of 256 bits: longer ones bring nothing to what is done by width.
+#[cfg(target_arch = "x86_64")]
+level!(avx512, "avx512", avx2_widths, "avx512f,avx512vl,avx512bw,avx512dq,avx2,bmi1,bmi2");
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
 
 impl Kernels {
     /// The best ones that this machine can run.
@@ -286,7 +310,9 @@ mod tests {
         let mut offsets = noise(32, 5);
         (offsets[3], offsets[200]) = (0, u32::MAX);
         for kernels in Kernels::available() {
-            for (bounds, outside) in [((1 << 30, 3 << 30), false), ((1 << 30, 3 << 30), true), ((5, 4), false), ((0, u32::MAX), false)] {
+            for (bounds, outside) in
+                [((1 << 30, 3 << 30), false), ((1 << 30, 3 << 30), true), ((5, 4), false), ((0, u32::MAX), false)]
+            {
                 let mut mask = noise(1, 8).map(|bit| bit.wrapping_neg());
                 let before = mask;
                 kernels.mask_between(&offsets, bounds, outside, &mut mask);
@@ -302,15 +328,20 @@ mod tests {
                             .filter(|place| !masked || mask[*place] != 0)
                             .map(|place| u64::from(offsets[place]))
                             .collect();
-                        let found = kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), true);
+                        let found =
+                            kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), true);
                         let squares: u128 = kept.iter().map(|value| u128::from(value * value)).sum();
                         assert_eq!((found.count, found.sum), (kept.len() as u64, kept.iter().sum()), "{range:?}");
                         assert_eq!(found.squares, squares, "{} {range:?} {masked}", kernels.name());
                         if let (Some(lowest), Some(highest)) = (kept.iter().min(), kept.iter().max()) {
                             assert_eq!((u64::from(found.lowest), u64::from(found.highest)), (*lowest, *highest));
                         }
-                        let plain = kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), false);
-                        assert_eq!((plain.count, plain.sum, plain.lowest, plain.highest), (found.count, found.sum, found.lowest, found.highest));
+                        let plain =
+                            kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), false);
+                        assert_eq!(
+                            (plain.count, plain.sum, plain.lowest, plain.highest),
+                            (found.count, found.sum, found.lowest, found.highest)
+                        );
                     }
                 }
             }

@@ -205,6 +205,8 @@ fn time_and_presence_examples_of_the_document() {
         assert_eq!(bytes, hex_example(name), "{name}");
         assert_eq!(decode_times(&bytes, times.len()).unwrap(), times, "{name}");
     }
+    // As short as this, times are written in another way: it is only read.
+    assert_eq!(decode_times(&hex_example("times-grouped"), 5).unwrap(), minutes(0, &[0, 1, 2, 4, 5]));
     for (name, presence, rows) in [
         ("presence-all", Presence::All, 12),
         ("presence-bitmap", Presence::Positions(vec![0, 2, 3, 7, 8, 10]), 12),

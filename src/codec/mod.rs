@@ -45,6 +45,7 @@ mod time_code {
     pub(super) const RAW: u8 = 0;
     pub(super) const REGULAR: u8 = 1;
     pub(super) const PACKED: u8 = 2;
+    pub(super) const GROUPED: u8 = 3;
 }
 
 /// Encodings of values.
@@ -75,6 +76,7 @@ pub fn times_encoding(bytes: &[u8]) -> &'static str {
         Some(&time_code::RAW) => "raw",
         Some(&time_code::REGULAR) => "regular",
         Some(&time_code::PACKED) => "packed",
+        Some(&time_code::GROUPED) => "grouped",
         _ => "unknown",
     }
 }
@@ -118,9 +120,13 @@ pub fn encode_times(times: &[i64], out: &mut Vec<u8>) {
                 out.push(time_code::REGULAR);
                 times::encode_regular(times, step_ns, out);
             }
-            None => {
+            None if times.len() < bits::GROUP => {
                 out.push(time_code::PACKED);
                 times::encode_packed(times, out);
+            }
+            None => {
+                out.push(time_code::GROUPED);
+                times::encode_grouped(times, out);
             }
         }
         if out.len() - from <= times.len() * WIDTH_BYTES {
@@ -150,6 +156,7 @@ pub fn decode_times(bytes: &[u8], rows: usize) -> Result<Vec<i64>> {
         }
         time_code::REGULAR => times::decode_regular(reader, rows),
         time_code::PACKED => times::decode_packed(reader, rows),
+        time_code::GROUPED => times::decode_grouped(reader, rows),
         code => Err(unknown("times", code)),
     }
 }

@@ -48,7 +48,9 @@ impl<'a> PackedValues<'a> {
         let mut reader = Reader::new(bytes);
         let column = match (metric_type, reader.byte()?) {
             (MetricType::Integer, value_code::GROUPED_INTEGERS) => Column::Integers(Grouped::read(reader, count)?),
-            (MetricType::Float, value_code::GROUPED_DECIMALS) => Column::Decimals(GroupedDecimals::read(reader, count)?),
+            (MetricType::Float, value_code::GROUPED_DECIMALS) => {
+                Column::Decimals(GroupedDecimals::read(reader, count)?)
+            }
             _ => return Ok(None),
         };
         let packed = Self { column, kernels: Kernels::best() };

@@ -7,7 +7,9 @@
 use crate::error::Result;
 
 use super::bits::GROUP;
+use super::grouped::{self, Grouped};
 use super::integer::{decode_group, encode_group, room_for};
+use super::kernels::Kernels;
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, with_room};
 
 /// The step that all times share, in nanoseconds; `None` for fewer than two times.
@@ -48,26 +50,36 @@ fn span_limit(start: i64) -> u64 {
 
 /// Appends a start, a unit and the offsets in that unit, in packed groups.
 pub(super) fn encode_packed(times: &[i64], out: &mut Vec<u8>) {
+    for group in put_start(times, out).chunks(GROUP) {
+        encode_group(group, out);
+    }
+}
+
+/// The same in groups with their heads in front.
+pub(super) fn encode_grouped(times: &[i64], out: &mut Vec<u8>) {
+    let offsets = put_start(times, out);
+    grouped::encode(&offsets, out);
+}
+
+/// Appends a start and a unit; returns the offsets in that unit.
+fn put_start(times: &[i64], out: &mut Vec<u8>) -> Vec<i64> {
     let start = times.first().copied().unwrap_or_default();
     let unit_ns = greatest_unit_ns(times);
     put_signed(start, out);
     put_varint(unit_ns, out);
-    let mut offsets = [0_i64; GROUP];
     let mut previous = start;
     let mut offset = 0_u64;
     let (mut last_step, mut last_units) = (0, 0);
-    for group in times.chunks(GROUP) {
-        for (place, time) in offsets.iter_mut().zip(group) {
-            let step = time.wrapping_sub(previous) as u64;
-            if step != last_step {
-                (last_step, last_units) = (step, step / unit_ns);
-            }
-            offset = offset.wrapping_add(last_units);
-            previous = *time;
-            *place = offset as i64;
+    let units = |time: &i64| {
+        let step = time.wrapping_sub(previous) as u64;
+        if step != last_step {
+            (last_step, last_units) = (step, step / unit_ns);
         }
-        encode_group(&offsets[..group.len()], out);
-    }
+        offset = offset.wrapping_add(last_units);
+        previous = *time;
+        offset as i64
+    };
+    times.iter().map(units).collect()
 }
 
 fn greatest_unit_ns(times: &[i64]) -> u64 {
@@ -90,14 +102,47 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Reads a start, a unit and `rows` offsets, to the end of the reader.
-pub(super) fn decode_packed(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+/// Reads a start, a unit, and how many of them the last time may lie behind the first.
+fn read_start(reader: &mut Reader<'_>) -> Result<(i64, u64, u64)> {
     let start = reader.signed()?;
     let unit_ns = reader.varint()?;
     if unit_ns == 0 {
         return Err(corrupt("the unit of times is zero"));
     }
-    let limit = span_limit(start) / unit_ns;
+    Ok((start, unit_ns, span_limit(start) / unit_ns))
+}
+
+/// Reads a start, a unit and `rows` offsets in groups with their heads in front, to the end of the reader.
+pub(super) fn decode_grouped(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+    let (start, unit_ns, limit) = read_start(&mut reader)?;
+    let kernels = Kernels::best();
+    let groups = Grouped::read(reader, rows)?;
+    let mut times: Vec<i64> = with_room(rows)?;
+    let mut values = [0; GROUP];
+    let mut previous: Option<u64> = None;
+    for group in 0..groups.heads().len() {
+        groups.values(group, kernels, &mut values)?;
+        let values = &values[..groups.length(group)];
+        previous = Some(check_rising(values, previous, limit)?);
+        times.extend(values.iter().map(|offset| start.wrapping_add((*offset as u64).wrapping_mul(unit_ns) as i64)));
+    }
+    Ok(times)
+}
+
+/// Checks that the offsets of a group rise strictly, from those before it on, to a limit; returns the last.
+fn check_rising(group: &[i64], previous: Option<u64>, limit: u64) -> Result<u64> {
+    let (first, last) = (group[0] as u64, group[group.len() - 1] as u64);
+    let begins_well = previous.map_or(first == 0, |previous| first > previous);
+    let falls = group.iter().zip(&group[1..]).fold(false, |falls, (a, b)| falls | (*a as u64 >= *b as u64));
+    if !begins_well || falls || last > limit {
+        return Err(corrupt("times do not rise strictly within their range"));
+    }
+    Ok(last)
+}
+
+/// Reads a start, a unit and `rows` offsets, to the end of the reader.
+pub(super) fn decode_packed(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+    let (start, unit_ns, limit) = read_start(&mut reader)?;
     let mut times: Vec<i64> = room_for(&reader, rows)?;
     let mut offsets = [0_i64; GROUP];
     let mut previous: Option<u64> = None;
@@ -105,13 +150,7 @@ pub(super) fn decode_packed(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i
         let length = GROUP.min(rows - times.len());
         decode_group(&mut reader, length, &mut offsets)?;
         let group = &offsets[..length];
-        let (first, last) = (group[0] as u64, group[length - 1] as u64);
-        let begins_well = previous.map_or(first == 0, |previous| first > previous);
-        let falls = group.iter().zip(&group[1..]).fold(false, |falls, (a, b)| falls | (*a as u64 >= *b as u64));
-        if !begins_well || falls || last > limit {
-            return Err(corrupt("times do not rise strictly within their range"));
-        }
-        previous = Some(last);
+        previous = Some(check_rising(group, previous, limit)?);
         times.extend(group.iter().map(|offset| start.wrapping_add((*offset as u64).wrapping_mul(unit_ns) as i64)));
     }
     reader.finish()?;
