@@ -373,9 +373,9 @@ mod tests {
                 assert_eq!((head.lowest, head.highest()), bounds);
                 let mut read = [0; GROUP];
                 groups.values(group, kernels, &mut read).unwrap();
-                assert_eq!(&read[..expected.len()], expected, "{} group {group}", kernels.name());
+                assert_eq!(&read[..expected.len()], expected, "{kernels:?} group {group}");
                 let sum: i128 = expected.iter().map(|value| i128::from(*value)).sum();
-                assert_eq!(groups.sum(group, kernels).unwrap(), sum, "{} group {group}", kernels.name());
+                assert_eq!(groups.sum(group, kernels).unwrap(), sum, "{kernels:?} group {group}");
             }
         }
         assert_eq!(Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode().unwrap(), values);

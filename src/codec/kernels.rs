@@ -175,11 +175,6 @@ impl Kernels {
         available
     }
 
-    /// The name of the level, for a person to read.
-    pub(super) fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// Unpacks a full group of a width up to 32.
     #[inline]
     pub(super) fn unpack(&self, packed: &[u8], width: u32, offsets: &mut Offsets) {
@@ -273,13 +268,13 @@ mod tests {
                         u32::from(packed[byte] >> (bit % 8) & 1)
                     };
                     let stored = (0..width as usize).fold(0, |all, place| all | bit(place) << place);
-                    assert_eq!(stored, *value, "{} width {width} place {place}", kernels.name());
+                    assert_eq!(stored, *value, "{kernels:?} width {width} place {place}");
                 }
                 let mut back = [7; GROUP];
                 kernels.unpack(&packed, width, &mut back);
-                assert_eq!(back, values, "{} width {width}", kernels.name());
+                assert_eq!(back, values, "{kernels:?} width {width}");
                 let sum: u64 = values.iter().map(|value| u64::from(*value)).sum();
-                assert_eq!(kernels.sum(&packed, width), sum, "{} width {width}", kernels.name());
+                assert_eq!(kernels.sum(&packed, width), sum, "{kernels:?} width {width}");
             }
             let mut none = [7; GROUP];
             kernels.unpack(&[], 0, &mut none);
@@ -299,7 +294,7 @@ mod tests {
                     if place > 0 {
                         expected = expected.wrapping_add(step).wrapping_add(rests[place]);
                     }
-                    assert_eq!(values[place], expected, "{} place {place}", kernels.name());
+                    assert_eq!(values[place], expected, "{kernels:?} place {place}");
                 }
             }
         }
@@ -319,7 +314,7 @@ mod tests {
                 for place in 0..GROUP {
                     let inside = offsets[place] >= bounds.0 && offsets[place] <= bounds.1;
                     let expected = if before[place] == u32::MAX && inside != outside { u32::MAX } else { 0 };
-                    assert_eq!(mask[place], expected, "{} place {place}", kernels.name());
+                    assert_eq!(mask[place], expected, "{kernels:?} place {place}");
                 }
                 for range in [0..256, 0..0, 3..4, 1..250, 8..16, 197..205] {
                     for masked in [false, true] {
@@ -332,7 +327,7 @@ mod tests {
                             kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), true);
                         let squares: u128 = kept.iter().map(|value| u128::from(value * value)).sum();
                         assert_eq!((found.count, found.sum), (kept.len() as u64, kept.iter().sum()), "{range:?}");
-                        assert_eq!(found.squares, squares, "{} {range:?} {masked}", kernels.name());
+                        assert_eq!(found.squares, squares, "{kernels:?} {range:?} {masked}");
                         if let (Some(lowest), Some(highest)) = (kept.iter().min(), kept.iter().max()) {
                             assert_eq!((u64::from(found.lowest), u64::from(found.highest)), (*lowest, *highest));
                         }
@@ -363,7 +358,7 @@ mod tests {
                             Scaling::Single => f64::from((whole / factor) as f32),
                             Scaling::Product => whole * factor,
                         };
-                        assert_eq!(float.to_bits(), expected.to_bits(), "{}", kernels.name());
+                        assert_eq!(float.to_bits(), expected.to_bits(), "{kernels:?}");
                     }
                 }
             }

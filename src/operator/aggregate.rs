@@ -137,6 +137,8 @@ pub(super) struct Needs {
     pub(super) whole_blocks: bool,
     /// First and last.
     pub(super) ends: bool,
+    /// How far values lie from their mean.
+    pub(super) deviation: bool,
     /// Where in time the samples lie.
     pub(super) slope: bool,
     /// Extremes, which hours have as floats only.
@@ -150,7 +152,7 @@ impl Needs {
             match aggregate {
                 Aggregate::Median | Aggregate::Percentile(_) | Aggregate::Histogram => needs.values = true,
                 Aggregate::Rate | Aggregate::Delta => needs.growth = true,
-                Aggregate::Stddev | Aggregate::Variance => needs.whole_blocks = true,
+                Aggregate::Stddev | Aggregate::Variance => (needs.whole_blocks, needs.deviation) = (true, true),
                 Aggregate::First | Aggregate::Last => (needs.whole_blocks, needs.ends) = (true, true),
                 Aggregate::Slope => (needs.whole_blocks, needs.slope) = (true, true),
                 Aggregate::Min | Aggregate::Max => needs.extremes = true,

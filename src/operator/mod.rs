@@ -19,6 +19,8 @@ mod gaps;
 mod latest;
 mod mann_kendall;
 mod outliers;
+mod packed;
+mod packed_run;
 mod partial;
 mod passes;
 mod prepared;

@@ -71,6 +71,23 @@ struct Moments {
     xy: f64,
 }
 
+/// What a run of samples of one device adds up to.
+pub(super) struct RunSummary {
+    /// Samples that are not NaN, and those that are.
+    pub(super) count: u64,
+    pub(super) count_nan: u64,
+    pub(super) extremes: (f64, f64),
+    /// The extremes as whole numbers, where the metric has them.
+    pub(super) integers: [i64; 2],
+    pub(super) sum: CompensatedSum,
+    pub(super) sum_integer: i128,
+    /// The first and the last sample, where they are asked for.
+    pub(super) ends: (Sample, Sample),
+    /// Mean and sum of squared distances from it, where they are asked for.
+    pub(super) mean: f64,
+    pub(super) m2: f64,
+}
+
 /// Days between two instants.
 fn days(from: i64, to: i64) -> f64 {
     (i128::from(to) - i128::from(from)) as f64 / DAY_NS as f64
@@ -121,6 +138,18 @@ impl Partial {
         self.merge_moments(&moments);
         self.sum.merge(sum);
         self.sum_integer += total;
+    }
+
+    /// Adds what a run adds up to: enough for all but slopes, quantiles and growth.
+    pub(super) fn add_summary(&mut self, run: &RunSummary) {
+        self.count_nan += run.count_nan;
+        if run.count == 0 {
+            return;
+        }
+        self.merge_ends(run.extremes, run.integers, run.ends.0, run.ends.1);
+        self.merge_moments(&Moments { mean: run.mean, m2: run.m2, ..empty_moments(run.count) });
+        self.sum.merge(run.sum);
+        self.sum_integer += run.sum_integer;
     }
 
     /// Adds a block by its statistics.

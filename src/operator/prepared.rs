@@ -7,6 +7,7 @@ use crate::store::Snapshot;
 use super::aggregate::Needs;
 use super::cohort;
 use super::expression::Expression;
+use super::packed_run;
 use super::query::{Fill, Query};
 
 /// A query whose names are found.
@@ -23,6 +24,8 @@ pub(super) struct Prepared<'a> {
     pub(super) metrics: Vec<MetricHandle>,
     /// Whether statistics may answer.
     pub(super) statistics: bool,
+    /// Whether blocks may answer as they are stored.
+    pub(super) adds_up: bool,
 }
 
 impl<'a> Prepared<'a> {
@@ -68,7 +71,12 @@ impl<'a> Prepared<'a> {
             && query.filters.is_empty()
             && !reads_text
             && expressions.iter().all(Expression::is_metric);
-        let prepared = Self { query, expressions, operands, filters, needs, metrics, statistics };
+        let adds_up = !needs.values
+            && !needs.growth
+            && !needs.slope
+            && expressions.iter().all(Expression::is_metric)
+            && operands.iter().flatten().chain(&filters).all(|metric| packed_run::adds_up(metric.metric_type));
+        let prepared = Self { query, expressions, operands, filters, needs, metrics, statistics, adds_up };
         prepared.check_order()?;
         Ok(prepared)
     }

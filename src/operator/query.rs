@@ -185,13 +185,23 @@ impl ValueFilter {
     /// Whether a number passes.
     #[must_use]
     pub fn accepts(&self, value: f64) -> bool {
-        self.number.and_then(|wanted| value.partial_cmp(&wanted)).is_some_and(|order| self.comparison.holds(order))
+        self.order_of(value).is_some_and(|order| self.comparison.holds(order))
     }
 
     /// Whether a whole number passes: compared exactly, also where a float would have to round it.
     #[must_use]
     pub fn accepts_integer(&self, value: i64) -> bool {
-        let order = match (self.whole, self.number) {
+        self.order_of_integer(value).is_some_and(|order| self.comparison.holds(order))
+    }
+
+    /// How a number lies to the one that is compared with; `None` where one of them is none.
+    pub(super) fn order_of(&self, value: f64) -> Option<Ordering> {
+        self.number.and_then(|wanted| value.partial_cmp(&wanted))
+    }
+
+    /// The same of a whole number, exactly.
+    pub(super) fn order_of_integer(&self, value: i64) -> Option<Ordering> {
+        match (self.whole, self.number) {
             (Some(wanted), _) => Some(i128::from(value).cmp(&wanted)),
             // The cast saturates: beyond the range of i128 it still lies on the right side of every i64. Above a floor
             // that is not the number itself there is no whole number equal to it.
@@ -200,8 +210,7 @@ impl ValueFilter {
                 Some(order.then(wanted.floor().total_cmp(&wanted)))
             }
             _ => None,
-        };
-        order.is_some_and(|order| self.comparison.holds(order))
+        }
     }
 
     /// Whether a text passes; texts have no order.

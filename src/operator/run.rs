@@ -14,6 +14,7 @@ use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DeviceHandle, DeviceRows, MetricType};
 use crate::scan::{Block, Piece, Scan};
+use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot};
 use crate::time::{HOUR_NS, TimeRange, Timestamp, Window};
 
@@ -81,7 +82,7 @@ pub(super) struct Work<'a> {
 
 /// One device on its way through a query.
 pub(super) struct DeviceRun<'a> {
-    work: Work<'a>,
+    pub(super) work: Work<'a>,
     device: DeviceHandle,
     stretches: &'a [GroupStretch],
     /// Of each stretch the first one of its group.
@@ -90,7 +91,9 @@ pub(super) struct DeviceRun<'a> {
     /// Of each expression the last sample so far; the outer `None` where no piece was seen.
     before: Vec<Option<Option<Sample>>>,
     /// Bytes that were not yet reported.
-    grown: usize,
+    pub(super) grown: usize,
+    /// Of the block that is asked about as it is stored.
+    pub(super) encoded: EncodedSlice,
 }
 
 impl<'a> DeviceRun<'a> {
@@ -100,7 +103,16 @@ impl<'a> DeviceRun<'a> {
         let first =
             |(place, stretch): (usize, &GroupStretch)| *of_group.entry(Arc::as_ptr(&stretch.key)).or_insert(place);
         let firsts = stretches.iter().enumerate().map(first).collect();
-        Self { work, device: device.handle, stretches, firsts, parts: HashMap::new(), before, grown: 0 }
+        Self {
+            work,
+            device: device.handle,
+            stretches,
+            firsts,
+            parts: HashMap::new(),
+            before,
+            grown: 0,
+            encoded: EncodedSlice::default(),
+        }
     }
 
     pub(super) fn run(mut self) -> Result<DeviceParts> {
@@ -126,7 +138,7 @@ impl<'a> DeviceRun<'a> {
         Ok(named.collect())
     }
 
-    fn parts(&mut self, stretch: usize, window: Timestamp) -> &mut Vec<Partial> {
+    pub(super) fn parts(&mut self, stretch: usize, window: Timestamp) -> &mut Vec<Partial> {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
         let first = self.firsts[stretch];
         let count = self.work.prepared.operands.len();
@@ -168,6 +180,9 @@ impl<'a> DeviceRun<'a> {
             if answered {
                 return Ok(());
             }
+        }
+        if self.packed(block)? {
+            return Ok(());
         }
         let rows = self.work.scan.rows(block)?;
         self.rows(&rows)
@@ -255,7 +270,7 @@ impl<'a> DeviceRun<'a> {
     }
 
     /// Runs of samples that lie in one stretch and window, by places.
-    fn runs(&self, times: &[i64]) -> Vec<(usize, Timestamp, std::ops::Range<usize>)> {
+    pub(super) fn runs(&self, times: &[i64]) -> Vec<(usize, Timestamp, std::ops::Range<usize>)> {
         let mut runs = Vec::new();
         let before = |time: &i64, instant: Timestamp| Timestamp::from_nanoseconds(*time) < instant;
         let mut from = 0;
@@ -295,7 +310,7 @@ impl<'a> DeviceRun<'a> {
         Ok(())
     }
 
-    fn report(&mut self) -> Result<()> {
+    pub(super) fn report(&mut self) -> Result<()> {
         if self.grown > REPORTED_BYTES { self.work.held.add(std::mem::take(&mut self.grown)) } else { Ok(()) }
     }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 use crate::format::{BlockStatistics, RollupCell, Tombstone};
 use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, merge_rows};
-use crate::segment::Segment;
+use crate::segment::{EncodedSlice, Segment};
 use crate::store::{SegmentRef, Snapshot};
 use crate::time::{BucketWidth, DAY_NS, TimeBucket, TimeRange, Timestamp};
 
@@ -373,6 +373,22 @@ impl<'a> Scan<'a> {
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn rows_of_metric(&self, block: &Block, metric: MetricHandle) -> Result<DeviceRows> {
         self.read(&block.segment, block.place, Some(&[metric])).map(DeviceRows::without_empty_rows)
+    }
+
+    /// Reads times and the metrics of the scan of a block as they are stored, in place of what was read before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn encoded(&self, block: &Block, into: &mut EncodedSlice) -> Result<()> {
+        block.segment.read_encoded(block.place, &self.metrics, into)
+    }
+
+    /// Notes that so many blocks of so many bytes were read as they are stored, and so many of their values unpacked.
+    pub fn note_packed(&self, blocks: u64, values: u64, bytes: u64) {
+        add(&self.counters.bytes_read, bytes);
+        add(&self.counters.blocks, blocks);
+        add(&self.counters.blocks_decoded, blocks);
+        add(&self.counters.values_decoded, values);
     }
 
     /// The metrics of the scan that a block holds.

@@ -1,0 +1,159 @@
+//! Blocks that are asked about as they are stored answer what plain arithmetic on the samples answers: whatever the values, the
+//! conditions, the windows, and whether statistics may answer.
+
+mod layouts;
+
+use fleetlog::operator::{Aggregate, Query, ValueFilter};
+use fleetlog::{Cell, WriteBatch};
+use layouts::*;
+use proptest::prelude::*;
+
+/// A sample of the oracle: nanoseconds, a decimal, a whole number.
+type Row = (i64, f64, i64);
+
+/// One device's samples: gaps, a walk of decimals with some that are none, whole numbers with jumps.
+fn rows(seed: u64, count: usize, odd_one_in: u64) -> Vec<Row> {
+    let mut state = seed | 1;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.1 + 0.2, 1e300];
+    let (mut time, mut level, mut counter) = (BASE_NS + 17, 2_000_i64, 0_i64);
+    (0..count)
+        .map(|_| {
+            time += MINUTE_NS * if next(50) == 0 { 1 + next(90) as i64 } else { 1 };
+            level += next(41) as i64 - 20;
+            counter = if next(300) == 0 { -(next(1_000_000) as i64) } else { counter + next(30) as i64 };
+            let value = if next(odd_one_in) == 0 { odd[next(6) as usize] } else { level as f64 / 100.0 };
+            (time, value, counter)
+        })
+        .collect()
+}
+
+fn passes(row: &Row, filter: &str, bound: f64) -> bool {
+    let value = if filter.starts_with("level") { row.1 } else { row.2 as f64 };
+    match filter.trim_start_matches(char::is_alphabetic) {
+        ">" => value > bound,
+        ">=" => value >= bound,
+        "<" => value < bound,
+        "<=" => value <= bound,
+        "=" => value == bound,
+        _ => value != bound && !value.is_nan(),
+    }
+}
+
+/// Count, NaN, sum of magnitudes and the answers, of values in order of time.
+fn check(found: &[Cell], values: &[f64], whole: bool, context: &str) {
+    let known: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    assert_eq!(found[0], Cell::Integer(known.len() as i64), "count {context}");
+    assert_eq!(found[1], Cell::Integer((values.len() - known.len()) as i64), "count_nan {context}");
+    if known.is_empty() {
+        return;
+    }
+    let exact = |cell: &Cell, expected: f64, what: &str| match cell {
+        Cell::Integer(value) if whole => assert_eq!(*value as f64, expected, "{what} {context}"),
+        Cell::Float(value) if !whole => assert_eq!(value.to_bits(), expected.to_bits(), "{what} {context}"),
+        other => panic!("{what} is {other:?} {context}"),
+    };
+    exact(&found[2], known.iter().copied().fold(f64::INFINITY, f64::min) + 0.0, "min");
+    exact(&found[3], known.iter().copied().fold(f64::NEG_INFINITY, f64::max) + 0.0, "max");
+    exact(&found[4], known[0], "first");
+    exact(&found[5], known[known.len() - 1], "last");
+    let finite = known.iter().all(|value| value.abs() < 1e100);
+    if finite {
+        let magnitude: f64 = known.iter().map(|value| value.abs()).sum();
+        let (count, sum) = (known.len() as f64, known.iter().sum::<f64>());
+        assert!((float(&found[6]) - sum).abs() <= 1e-12 * magnitude, "sum {:?} {sum} {context}", found[6]);
+        let mean = sum / count;
+        assert!((float(&found[7]) - mean).abs() <= 1e-12 * magnitude / count, "mean {:?} {mean} {context}", found[7]);
+        if known.len() > 1 {
+            let variance = known.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            let coarse = 1e-9 * variance + 1e-24 * magnitude * magnitude;
+            assert!((float(&found[8]) - variance).abs() <= coarse, "variance {:?} {variance} {context}", found[8]);
+        }
+    }
+}
+
+fn float(cell: &Cell) -> f64 {
+    match cell {
+        Cell::Float(value) => *value,
+        Cell::Integer(value) => *value as f64,
+        other => panic!("{other:?} is no number"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn packed_blocks_answer_what_their_samples_say(
+        seed: u64,
+        count in 1_usize..2_500,
+        odd_one_in in prop_oneof![Just(40_u64), Just(400), Just(u64::MAX)],
+        bound in -1_000_i64..5_000,
+        filter in prop_oneof![
+            Just(None),
+            prop::sample::select(vec!["level>", "level>=", "level<=", "level<", "level=", "level!=", "ticks>", "ticks<=", "ticks!="])
+                .prop_map(Some),
+        ],
+        window in prop::sample::select(vec![None, Some("1h"), Some("7m"), Some("1d")]),
+    ) {
+        let rows = rows(seed, count, odd_one_in);
+        let mut batch = WriteBatch::new();
+        for (time, level, ticks) in &rows {
+            batch.reading("a", at(*time)).float("level", *level).integer("ticks", *ticks);
+        }
+        // Bounds that values meet: of a decimal, and of a whole number.
+        let bound = if filter.is_some_and(|filter| filter.starts_with("level")) { bound as f64 / 100.0 } else { bound as f64 };
+        let kept: Vec<Row> =
+            rows.iter().filter(|row| filter.is_none_or(|filter| passes(row, filter, bound))).copied().collect();
+        in_every_layout(batch, |store, layout| {
+            for statistics in [true, false] {
+                for (metric, whole) in [("level", false), ("ticks", true)] {
+                    use Aggregate::{Count, CountNan, First, Last, Max, Mean, Min, Sum, Variance};
+                    let all = [Count, CountNan, Min, Max, First, Last, Sum, Mean, Variance];
+                    // Without first, last and variance whole groups may be added up unread.
+                    let few = [Count, CountNan, Min, Max, Sum, Mean];
+                    let ask = |aggregates: &[Aggregate]| {
+                        let mut query = Query::metric(metric).aggregate(aggregates.to_vec()).statistics(statistics);
+                        if let Some(filter) = filter {
+                            query = query.filter_value(format!("{filter}{bound}").parse::<ValueFilter>().unwrap());
+                        }
+                        if let Some(window) = window {
+                            query = query.every(window.parse().unwrap());
+                        }
+                        store.query(query).unwrap().rows().to_vec()
+                    };
+                    let (found, fewer) = (ask(&all), ask(&few));
+                    let values = |row: &Row| if whole { row.2 as f64 } else { row.1 };
+                    let width = window.map(|window| match window { "7m" => 7 * MINUTE_NS, "1h" => HOUR_NS, _ => DAY_NS });
+                    let start = |row: &Row| width.map_or(0, |width| row.0.div_euclid(width) * width);
+                    let groups: Vec<&[Row]> = kept.chunk_by(|a, b| start(a) == start(b)).collect();
+                    let skip = usize::from(window.is_some());
+                    let context = format!("{layout} {metric} {filter:?} {bound} {window:?} {statistics}");
+                    if window.is_none() && kept.is_empty() {
+                        continue;
+                    }
+                    assert_eq!(found.len(), groups.len(), "{context}");
+                    for ((row, fewer), group) in found.iter().zip(&fewer).zip(&groups) {
+                        if window.is_some() {
+                            assert_eq!(row[0], Cell::Time(at(start(&group[0]))), "{context}");
+                        }
+                        let samples: Vec<f64> = group.iter().map(values).collect();
+                        check(&row[skip..], &samples, whole, &context);
+                        for (few, all) in [0, 1, 2, 3].into_iter().enumerate() {
+                            assert_eq!(fewer[skip + few], row[skip + all], "{context}");
+                        }
+                        let magnitude: f64 = samples.iter().filter(|value| !value.is_nan()).map(|value| value.abs()).sum();
+                        if magnitude < 1e100 && !samples.iter().all(|value| value.is_nan()) {
+                            for (few, all) in [(4, 6), (5, 7)] {
+                                let (few, all) = (float(&fewer[skip + few]), float(&row[skip + all]));
+                                assert!((few - all).abs() <= 1e-12 * magnitude, "{few} {all} {context}");
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
