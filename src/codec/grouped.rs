@@ -8,7 +8,7 @@
 //! As in [`super::integer`], what is left of a prediction is packed with one width, and the few values that are wider have
 //! their upper bits in a list of patches behind the group; the layout of the packed bits is that of [`super::lanes`].
 
-use crate::bytes::{Reader, corrupt, put_signed, put_varint, with_room};
+use crate::bytes::{Reader, corrupt, put_signed, put_varint, unzigzag, with_room};
 use crate::error::Result;
 
 use super::bits::GROUP;
@@ -235,7 +235,7 @@ impl<'a> Grouped<'a> {
                 let mut value = head.lowest.wrapping_add(first as i64);
                 values[0] = value;
                 for rest in &mut values[1..] {
-                    value = value.wrapping_add(step).wrapping_add(*rest);
+                    value = value.wrapping_add(step).wrapping_add(unzigzag(*rest as u64));
                     *rest = value;
                 }
             }

@@ -2,8 +2,9 @@
 //! neighbours.
 //!
 //! Guarantees: every plan is exact, whatever the values; the choice hangs on the values alone. Where the values span less than
-//! 2^32, differences are taken modulo 2^32, so that a step may be chosen for the many, and the few below it wrap around into
-//! patches.
+//! 2^32, all arithmetic is modulo 2^32.
+
+use crate::bytes::zigzag;
 
 use super::bits::GROUP;
 use super::integer::{Widths, choose_widths};
@@ -22,7 +23,7 @@ const PREDICTION_HEAD_BITS: usize = 24;
 pub(super) enum Prediction {
     /// The lowest value.
     Frame,
-    /// The value before, and a step.
+    /// The value before and a step; the sign of what is left is folded into its lowest bit.
     Differences { first: u64, step: i64 },
     /// A straight line: a base, and a slope in 256ths.
     Line { base: i64, slope: i64 },
@@ -58,12 +59,13 @@ pub(super) fn plan(values: &[i64], lowest: i64, highest: i64) -> Plan {
             *difference = pair[1].wrapping_sub(pair[0]);
         }
         let differences = &mut differences[1..values.len()];
-        let step = common_step(differences);
-        let mut difference_rests = [0; GROUP];
-        for (rest, difference) in difference_rests[1..].iter_mut().zip(differences.iter()) {
-            *rest = difference.wrapping_sub(step) as u64 & mask;
-        }
         let first = values.first().map_or(0, |first| first.wrapping_sub(lowest) as u64);
+        let mut difference_rests = [0; GROUP];
+        let step = middle(differences);
+        for (rest, difference) in difference_rests[1..].iter_mut().zip(differences.iter()) {
+            let rest_of = difference.wrapping_sub(step);
+            *rest = if narrow { u64::from(zigzag_32(rest_of as u32)) } else { zigzag(rest_of) };
+        }
         let mut widths = choose_widths(&difference_rests[..values.len()]);
         let mut prediction = Prediction::Differences { first, step };
         // A line is worth trying where values rise and their differences still need bits for each.
@@ -104,9 +106,13 @@ fn finished(widths: Widths, prediction: Prediction, rests: [u64; GROUP], count: 
     Plan { widths, patches, prediction, rests }
 }
 
-/// The step that nearly all differences have at least: the lowest one, unless it lies far below the others.
-fn common_step(differences: &[i64]) -> i64 {
-    let lowest = differences.iter().copied().fold(i64::MAX, i64::min);
+/// The sign folded into the lowest bit, of numbers that wrap around at 32 bits.
+fn zigzag_32(value: u32) -> u32 {
+    value << 1 ^ (value as i32 >> 31) as u32
+}
+
+/// About the median of differences: rests are small on both sides of it, and the few that lie far out are patched.
+fn middle(differences: &[i64]) -> i64 {
     // Places in no rhythm that values may have.
     let count = differences.len().min(SAMPLES);
     let mut sample = [0; SAMPLES];
@@ -115,7 +121,5 @@ fn common_step(differences: &[i64]) -> i64 {
     }
     let sample = &mut sample[..count];
     sample.sort_unstable();
-    let (Some(low), Some(high)) = (sample.get(count / 16), sample.get(count - 1 - count / 16)) else { return lowest };
-    let floor = low.saturating_sub(high.saturating_sub(*low));
-    lowest.max(floor)
+    sample.get(count / 2).copied().unwrap_or_default()
 }

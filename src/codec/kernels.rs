@@ -292,7 +292,8 @@ mod tests {
                 let mut expected = first;
                 for place in 0..GROUP {
                     if place > 0 {
-                        expected = expected.wrapping_add(step).wrapping_add(rests[place]);
+                        let rest = rests[place];
+                        expected = expected.wrapping_add(step).wrapping_add(rest >> 1 ^ (rest & 1).wrapping_neg());
                     }
                     assert_eq!(values[place], expected, "{kernels:?} place {place}");
                 }

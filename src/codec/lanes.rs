@@ -130,14 +130,15 @@ pub(super) fn pack<const WIDTH: usize>(offsets: &Offsets, packed: &mut [u8]) {
     }
 }
 
-/// Turns the differences of a group, each less `step`, into values: the first one is `first`, whatever stands in its place.
+/// Turns the differences of a group, each less `step` and with its sign in the lowest bit, into values: the first one is `first`,
+/// whatever stands in its place.
 #[inline(always)]
 pub(super) fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
     offsets[0] = 0;
     let mut before = [first.wrapping_sub(step); LANES];
     for row in offsets.as_chunks_mut::<LANES>().0 {
         // Each lane takes those 1, 2 and 4 lanes before it: sums of all before it in three steps.
-        let a: Row = std::array::from_fn(|lane| row[lane].wrapping_add(step));
+        let a: Row = std::array::from_fn(|lane| (row[lane] >> 1 ^ (row[lane] & 1).wrapping_neg()).wrapping_add(step));
         let b: Row = std::array::from_fn(|lane| if lane >= 1 { a[lane].wrapping_add(a[lane - 1]) } else { a[lane] });
         let c: Row = std::array::from_fn(|lane| if lane >= 2 { b[lane].wrapping_add(b[lane - 2]) } else { b[lane] });
         let d: Row = std::array::from_fn(|lane| if lane >= 4 { c[lane].wrapping_add(c[lane - 4]) } else { c[lane] });
