@@ -257,9 +257,7 @@ impl<'a> GroupedDecimals<'a> {
         let scale = Scale::from_byte(reader.byte()?)?;
         let exceptions = read_exceptions(&mut reader, count)?;
         let groups = Grouped::read(reader, count)?;
-        let too_large = |head: &grouped::Head| {
-            head.span >= 2 * INTEGER_LIMIT as u64 || head.lowest < -INTEGER_LIMIT || head.highest() >= INTEGER_LIMIT
-        };
+        let too_large = |head: &grouped::Head| !(-INTEGER_LIMIT..INTEGER_LIMIT).contains(&head.lowest);
         if groups.heads().iter().any(too_large) {
             return Err(corrupt("an integer is too large for a decimal"));
         }

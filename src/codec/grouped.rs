@@ -1,8 +1,8 @@
 //! Integers in groups of 256 whose heads stand together in front: any group is found, judged and read alone.
 //!
-//! Guarantees: exact for all `i64`; the lowest and highest value of a group stand in its head, so that a reader passes over
-//! groups that cannot hold what it looks for; a group whose values span less than 2^32 comes out as offsets from its lowest
-//! value, whichever way it was packed. Differences are used only where they save a fifth of the bits, because a frame
+//! Guarantees: exact for all `i64`; a head says the lowest value of its group, and how many bits the distances of the others
+//! from it have, so that a reader passes over groups that cannot hold what it looks for; a group whose distances have up to 32
+//! bits comes out as such, whichever way it was packed. Differences are used only where they save a fifth of the bits, because a frame
 //! decodes faster and is summed without unpacking.
 //!
 //! As in [`super::integer`], what is left of a prediction is packed with one width, and the few values that are wider have
@@ -16,21 +16,21 @@ use super::grouped_plan::{Plan, Prediction, on_line, plan};
 use super::kernels::Kernels;
 use super::lanes::{Offsets, packed_bytes};
 
-/// The fewest bytes that a head takes: head, lowest value, span.
-const HEAD_BYTES_MIN: usize = 4;
+/// The fewest bytes that a head takes: widths, lowest value.
+const HEAD_BYTES_MIN: usize = 3;
 /// Bits of the head that say what is packed: differences, or distances from a line.
 const DIFFERENCES: u16 = 1 << 7;
 const LINE: u16 = 1 << 15;
-/// Spans of less than this let all arithmetic happen in 32 bits.
-const NARROW: u64 = 1 << 32;
+/// Distances of up to so many bits let all arithmetic happen in 32 bits.
+const NARROW_BITS: u32 = 32;
 
 /// What is known of a group without reading its values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     /// The lowest value.
     pub(super) lowest: i64,
-    /// How far the highest value lies above it.
-    pub(super) span: u64,
+    /// How many bits the distance of the highest value has.
+    span_bits: u32,
     width: u32,
     patch_width: u32,
     patches: u8,
@@ -40,14 +40,15 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The highest value.
+    /// No value lies above it.
     pub(super) fn highest(&self) -> i64 {
-        self.lowest.wrapping_add(self.span as i64)
+        let reach = u64::MAX.checked_shr(64 - self.span_bits).unwrap_or(0);
+        i64::try_from(i128::from(self.lowest) + i128::from(reach)).unwrap_or(i64::MAX)
     }
 
     /// Whether all distances from the lowest value fit 32 bits.
     pub(super) fn is_narrow(&self) -> bool {
-        self.span < NARROW
+        self.span_bits <= NARROW_BITS
     }
 
     fn lanes_bytes(&self, count: usize) -> usize {
@@ -93,7 +94,10 @@ fn put_head(plan: &Plan, lowest_step: i64, span: u64, out: &mut Vec<u8>) {
     let head = widths.width as u16 | flag | (widths.patch_width as u16) << 8;
     out.extend_from_slice(&head.to_le_bytes());
     put_signed(lowest_step, out);
-    put_varint(span, out);
+    // Of a frame, the widths say it.
+    if plan.prediction != Prediction::Frame {
+        out.push((64 - span.leading_zeros()) as u8);
+    }
     match plan.prediction {
         Prediction::Frame => {}
         Prediction::Differences { first, step } => {
@@ -327,10 +331,10 @@ fn read_head(reader: &mut Reader<'_>, before: i64, at: usize) -> Result<Head> {
     let head = u16::from_le_bytes(reader.array()?);
     let (width, patch_width) = (u32::from(head & 0x7f), u32::from(head >> 8 & 0x7f));
     let lowest = before.wrapping_add(reader.signed()?);
-    let span = reader.varint()?;
-    let most = if span < NARROW { 32 } else { 64 };
-    if width + patch_width > most {
-        return Err(corrupt(format!("a group of integers has {width} and {patch_width} bits a value")));
+    let span_bits = if head & (DIFFERENCES | LINE) == 0 { width + patch_width } else { u32::from(reader.byte()?) };
+    let most = if span_bits <= NARROW_BITS { 32 } else { 64 };
+    if width + patch_width > most || span_bits > 64 {
+        return Err(corrupt(format!("a group of integers has {width} and {patch_width} bits a value of {span_bits}")));
     }
     let prediction = match (head & DIFFERENCES > 0, head & LINE > 0) {
         (false, false) => Prediction::Frame,
@@ -338,20 +342,14 @@ fn read_head(reader: &mut Reader<'_>, before: i64, at: usize) -> Result<Head> {
         (false, true) => Prediction::Line { base: reader.signed()?, slope: reader.signed()? },
         (true, true) => return Err(corrupt("a group of integers has two predictions")),
     };
-    match prediction {
-        Prediction::Frame if width + patch_width != 64 - span.leading_zeros() => {
-            return Err(corrupt("a group of integers has another width than its span needs"));
-        }
-        Prediction::Differences { first, .. } if first > span => {
-            return Err(corrupt("the first value of a group of integers lies above its highest"));
-        }
-        _ => {}
+    if matches!(prediction, Prediction::Differences { first, .. } if 64 - first.leading_zeros() > span_bits) {
+        return Err(corrupt("the first value of a group of integers lies above its highest"));
     }
     let patches = if patch_width > 0 { reader.byte()? } else { 0 };
     if patch_width > 0 && patches == 0 {
         return Err(corrupt("a group of integers has the width of patches, and none"));
     }
-    Ok(Head { lowest, span, width, patch_width, patches, prediction, at })
+    Ok(Head { lowest, span_bits, width, patch_width, patches, prediction, at })
 }
 
 #[cfg(test)]
@@ -369,8 +367,12 @@ mod tests {
             assert_eq!(groups.heads().len(), values.len().div_ceil(GROUP));
             for (group, expected) in values.chunks(GROUP).enumerate() {
                 let head = &groups.heads()[group];
-                let bounds = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
-                assert_eq!((head.lowest, head.highest()), bounds);
+                let (lowest, highest) = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
+                assert_eq!(head.lowest, lowest);
+                let bits = |end: i64| 64 - (end.wrapping_sub(lowest) as u64).leading_zeros();
+                assert!(
+                    head.highest() >= highest && (head.highest() == i64::MAX || bits(head.highest()) == bits(highest))
+                );
                 let mut read = [0; GROUP];
                 groups.values(group, kernels, &mut read).unwrap();
                 assert_eq!(&read[..expected.len()], expected, "{kernels:?} group {group}");
@@ -436,18 +438,18 @@ mod tests {
         let lanes = [0_u8; 32];
         let group = |head: &[u8], rest: &[u8]| [head, &lanes[..], rest].concat();
         for (bytes, count, what) in [
-            (group(&[30, 3, 0, 7], &[]), 1, "33 bits of a narrow span"),
-            (group(&[2, 0, 0, 1], &[]), 8, "a width beside that of the span"),
-            (group(&[0x81, 0, 0, 7, 8, 0], &[]), 8, "a first value above the highest"),
-            (group(&[0x83, 0x80, 0, 7, 0, 0], &[]), 8, "two predictions"),
-            (group(&[1, 2, 0, 7, 0], &[]), 8, "no patches of some width"),
-            (group(&[1, 2, 0, 7, 2], &[3, 3, 1]), 8, "two patches at one place"),
-            (group(&[1, 2, 0, 7, 1], &[8, 1]), 8, "a patch behind the last value"),
-            (group(&[3, 0, 0, 7], &[0]), 8, "a byte too many"),
-            (vec![3, 0, 0, 7, 0, 0], 8, "a byte too few"),
-            (vec![3, 0, 0], 8, "half a head"),
+            (group(&[0x9e, 3, 0, 32, 0, 0, 1], &[0, 1]), 1, "33 bits of a distance of 32"),
+            (group(&[0x81, 0, 0, 65, 0, 0], &[]), 8, "a distance of 65 bits"),
+            (group(&[0x81, 0, 0, 3, 8, 0], &[]), 8, "a first value above the highest"),
+            (group(&[0x83, 0x80, 0, 3, 0, 0], &[]), 8, "two predictions"),
+            (group(&[1, 2, 0, 0], &[]), 8, "no patches of some width"),
+            (group(&[1, 2, 0, 2], &[3, 3, 1]), 8, "two patches at one place"),
+            (group(&[1, 2, 0, 1], &[8, 1]), 8, "a patch behind the last value"),
+            (group(&[3, 0, 0], &[0]), 8, "a byte too many"),
+            (vec![3, 0, 0, 0, 0], 8, "a byte too few"),
+            (vec![3, 0], 8, "half a head"),
             (
-                group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 32)).collect(),
+                group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 31)).collect(),
                 7,
                 "a bit behind",
             ),

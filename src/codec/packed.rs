@@ -75,7 +75,8 @@ impl<'a> PackedValues<'a> {
         self.grouped().heads().len()
     }
 
-    /// The lowest and highest whole number of a group; those in the places of exceptions among them.
+    /// Bounds of the whole numbers of a group, those in the places of exceptions among them: the lowest is one of them, none lies
+    /// above the highest.
     #[must_use]
     pub fn bounds(&self, group: usize) -> (i64, i64) {
         let head = &self.grouped().heads()[group];

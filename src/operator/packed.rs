@@ -220,12 +220,12 @@ impl<'a> PackedColumn<'a> {
         group: usize,
         places: std::ops::Range<usize>,
         kept: &Kept,
-        (times, needs, statistics): (&[i64], Needs, bool),
+        (times, needs): (&[i64], Needs),
         part: &mut PackedPart,
     ) -> Result<()> {
         let plain = matches!(kept, Kept::All) && self.values.exceptions(group).is_empty();
         let (lowest, highest) = self.values.bounds(group);
-        if plain && statistics && places.len() == times.len() && !needs.whole_blocks {
+        if plain && places.len() == times.len() && !needs.whole_blocks && !needs.extremes {
             part.add_wholes(places.len() as u64, self.values.sum(group)?, (lowest, highest));
             return Ok(());
         }

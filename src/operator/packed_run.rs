@@ -95,7 +95,7 @@ impl DeviceRun<'_> {
                 let places = run.start.max(start) - start..run.end.min(end) - start;
                 if !matches!(kept, Kept::None) {
                     for ((_, column), part) in columns.iter_mut().zip(&mut parts) {
-                        column.add(group, places.clone(), &kept, (group_times, needs, statistics), part)?;
+                        column.add(group, places.clone(), &kept, (group_times, needs), part)?;
                     }
                 }
                 if run.end > end {
