@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn jitter_around_a_line_costs_its_own_bits() {
-        let jitter = |i: i64| (i * 2_654_435_761 >> 7) % 1_000;
+        let jitter = |i: i64| ((i * 2_654_435_761) >> 7) % 1_000;
         let wide: Vec<i64> = (0..1_024).map(|i| i64::MIN + i * (1 << 40) + jitter(i)).collect();
         for values in [(0..1_024).map(|i| 60_000 * i + jitter(i)).collect(), wide] {
             let bytes = check(&values);
