@@ -230,8 +230,16 @@ impl<'a> PackedColumn<'a> {
             return Ok(());
         }
         self.unpack(group)?;
-        let mask = self.mask(group, kept, plain);
-        let mask = mask.as_ref().map(|mask| &mask[places.clone()]);
+        let own;
+        let mask = match kept {
+            Kept::All if plain => None,
+            Kept::Some(mask) if self.values.exceptions(group).is_empty() => Some(&**mask),
+            _ => {
+                own = self.mask(group, kept);
+                Some(&own)
+            }
+        };
+        let mask = mask.map(|mask| &mask[places.clone()]);
         let summary = self.values.summarise(&self.offsets[places.clone()], mask, needs.deviation);
         if summary.count > 0 {
             let bounds = (lowest + i64::from(summary.lowest), lowest + i64::from(summary.highest));
@@ -262,11 +270,8 @@ impl<'a> PackedColumn<'a> {
         Ok(())
     }
 
-    /// The mask of a group without the places of exceptions; `None` where all rows are kept.
-    fn mask(&self, group: usize, kept: &Kept, plain: bool) -> Option<GroupOffsets> {
-        if plain {
-            return None;
-        }
+    /// The mask of a group without the places of exceptions.
+    fn mask(&self, group: usize, kept: &Kept) -> GroupOffsets {
         let mut mask = match kept {
             Kept::All => [KEPT; GROUP_VALUES],
             Kept::None => [0; GROUP_VALUES],
@@ -275,7 +280,7 @@ impl<'a> PackedColumn<'a> {
         for (place, _) in self.values.exceptions(group) {
             mask[place % GROUP_VALUES] = 0;
         }
-        Some(mask)
+        mask
     }
 
     fn whole_at(&self, group: usize, place: usize) -> i64 {

@@ -102,11 +102,7 @@ impl EncodedSlice {
         let found = self.segment.as_ref().zip(self.parts.iter().find(|part| part.column.is_none()));
         let Some((segment, part)) = found else { return Ok(Vec::new()) };
         let located = |error| segment.located(error, part.offset, part.bytes);
-        let times = codec::decode_times(&self.bytes[part.content.clone()], self.rows()).map_err(located)?;
-        if times.first() != Some(&self.times.0) || times.last() != Some(&self.times.1) {
-            return Err(located(Error::new(ErrorKind::Corruption, "the times are not those of the directory")));
-        }
-        Ok(times)
+        slice_times(&self.bytes[part.content.clone()], self.rows, self.times).map_err(located)
     }
 
     /// The column of a metric, if it was read.
@@ -118,12 +114,25 @@ impl EncodedSlice {
         let found = self.segment.as_deref().zip(self.parts.iter().find(of_metric));
         let Some((segment, part)) = found else { return Ok(None) };
         let Some((_, metric_type)) = part.column else { return Ok(None) };
-        let mut reader = Reader::new(&self.bytes[part.content.clone()]);
-        let presence = reader
-            .length()
-            .and_then(|length| codec::decode_presence(reader.take(length)?, self.rows()))
-            .map_err(|error| segment.located(error, part.offset, part.bytes));
-        let (presence, present) = presence?;
-        Ok(Some(EncodedColumn { presence, present, metric_type, values: reader.take_rest(), segment, part }))
+        let split = split_column(&self.bytes[part.content.clone()], self.rows);
+        let (presence, present, values) = split.map_err(|error| segment.located(error, part.offset, part.bytes))?;
+        Ok(Some(EncodedColumn { presence, present, metric_type, values, segment, part }))
     }
+}
+
+/// The times of a slice, which the directory says the number and the ends of.
+pub(super) fn slice_times(content: &[u8], rows: u32, ends: (i64, i64)) -> Result<Vec<i64>> {
+    let times = codec::decode_times(content, rows as usize)?;
+    if times.first() != Some(&ends.0) || times.last() != Some(&ends.1) {
+        return Err(Error::new(ErrorKind::Corruption, "the times are not those of the directory"));
+    }
+    Ok(times)
+}
+
+/// The content of a column: which rows have a value, how many, and the encoded values.
+pub(super) fn split_column(content: &[u8], rows: u32) -> Result<(Presence, usize, &[u8])> {
+    let mut reader = Reader::new(content);
+    let length = reader.length()?;
+    let (presence, present) = codec::decode_presence(reader.take(length)?, rows as usize)?;
+    Ok((presence, present, reader.take_rest()))
 }

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::bytes::Reader;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
@@ -18,6 +17,7 @@ use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, S
 use crate::time::TimeBucket;
 
 use super::cache::{CachedPage, PageCache};
+use super::encoded::{slice_times, split_column};
 use super::{LogSlice, SliceInfo, file_name};
 
 /// Bytes of pages that a segment keeps which is opened for itself, without a store.
@@ -368,21 +368,13 @@ impl Segment {
         if entry.rows == 0 {
             return Ok(Vec::new());
         }
-        let times =
-            self.read_part(entry.offset, entry.time_bytes, |bytes| codec::decode_times(bytes, entry.rows as usize))?;
-        if times.first() != Some(&entry.times.0) || times.last() != Some(&entry.times.1) {
-            return Err(self.damage(entry.offset, entry.time_bytes, "the times are not those of the directory"));
-        }
-        Ok(times)
+        self.read_part(entry.offset, entry.time_bytes, |content| slice_times(content, entry.rows, entry.times))
     }
 
     pub(super) fn column_at(&self, offset: u64, bytes: u32, rows: u32, metric_type: MetricType) -> Result<Column> {
         self.read_part(offset, bytes, |content| {
-            let mut reader = Reader::new(content);
-            let length = reader.length()?;
-            let (presence, present) = codec::decode_presence(reader.take(length)?, rows as usize)?;
-            let values = codec::decode_values(reader.take_rest(), metric_type, present)?;
-            Ok(Column { presence, values })
+            let (presence, present, values) = split_column(content, rows)?;
+            Ok(Column { presence, values: codec::decode_values(values, metric_type, present)? })
         })
     }
 
@@ -453,13 +445,9 @@ impl Segment {
 
     /// Reads, checks and decodes a part; errors name the file and the range.
     pub(super) fn read_part<T>(&self, offset: u64, bytes: u32, decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
-        let end = offset.saturating_add(u64::from(bytes));
-        if end > self.file.len() {
-            return Err(self.damage(offset, bytes, "a part reaches past the end of the file"));
-        }
-        let mut part = vec![0; bytes as usize];
-        self.file.read_at(offset, &mut part)?;
-        checked_part(self.id(), offset, &part).and_then(decode).map_err(|error| self.located(error, offset, bytes))
+        let mut part = Vec::new();
+        let content = self.read_part_into(offset, bytes, &mut part)?;
+        decode(&part[content]).map_err(|error| self.located(error, offset, bytes))
     }
 
     /// Appends a part, checked; returns where in `buffer` its content lies.

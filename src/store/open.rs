@@ -42,11 +42,12 @@ pub(super) fn open_writer(path: &Path, options: Options) -> Result<Core> {
     let create = prepare_folder(&layout, fs.as_ref(), options.create)?;
     let hold = fs.hold(path)?;
     let kv = Kv::open(&layout.database(), create, &kv_options(&options)).map_err(|error| named(error, path))?;
-    let meta = match Meta::load(&kv, path)? {
-        Some(meta) => meta,
-        None => init(&kv, &layout, (create || options.create, read_mark(&layout, fs.as_ref())?))?,
-    };
+    let known = Meta::load(&kv, path)?;
     let mark = read_mark(&layout, fs.as_ref())?;
+    let meta = match known {
+        Some(meta) => meta,
+        None => init(&kv, &layout, (create || options.create, mark))?,
+    };
     let (manifest, intents) = load_manifest(&kv, meta.sealed.sequence)?;
     check_segments(&layout, fs.as_ref(), &manifest)?;
     let segments = segment_refs(&layout, &fs, &pages, &manifest);

@@ -133,17 +133,27 @@ fn what_is_left_to_merge_is_merged_after_an_opening_and_tried_again_where_that_f
     store.close().unwrap();
 }
 
+/// The start of the second month.
+const SECOND_MONTH: i64 = 40 * crate::time::DAY_NS;
+
+fn quiet() -> Options {
+    Options { create: true, compact_in_background: false, ..Options::default() }
+}
+
+fn two_months_of_two_segments(path: &std::path::Path) -> Store {
+    let store = Store::open(path, quiet()).unwrap();
+    for time in [0, 1, SECOND_MONTH, SECOND_MONTH + 1] {
+        write(&store, time).unwrap();
+        store.seal().unwrap();
+    }
+    store
+}
+
 #[test]
 fn a_damaged_segment_keeps_no_other_month_from_being_merged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let quiet = || Options { create: true, compact_in_background: false, ..Options::default() };
-    let store = Store::open(&path, quiet()).unwrap();
-    let month = 40 * crate::time::DAY_NS;
-    for time in [0, 1, month, month + 1] {
-        write(&store, time).unwrap();
-        store.seal().unwrap();
-    }
+    let store = two_months_of_two_segments(&path);
     let files = |store: &Store| {
         let segments = store.snapshot().unwrap().segments().to_vec();
         segments.iter().map(|segment| (segment.entry.times.0, segment.entry.id)).collect::<Vec<_>>()
@@ -158,7 +168,7 @@ fn a_damaged_segment_keeps_no_other_month_from_being_merged() {
     let error = store.compact(true, None).unwrap_err();
     assert_eq!((error.kind(), error.path()), (ErrorKind::Corruption, Some(damaged.as_path())), "{error}");
     let times: Vec<i64> = files(&store).into_iter().map(|(time, _)| time).collect();
-    assert_eq!(times, [0, 1, month], "the second month is one file");
+    assert_eq!(times, [0, 1, SECOND_MONTH], "the second month is one file");
 }
 
 /// The real file system, but for one file that can not be read any more.
@@ -191,13 +201,7 @@ impl crate::io::FileSystemDouble for BadSector {
 fn a_segment_that_can_not_be_read_keeps_no_other_month_from_being_merged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let quiet = || Options { create: true, compact_in_background: false, ..Options::default() };
-    let store = Store::open(&path, quiet()).unwrap();
-    let month = 40 * crate::time::DAY_NS;
-    for time in [0, 1, month, month + 1] {
-        write(&store, time).unwrap();
-        store.seal().unwrap();
-    }
+    let store = two_months_of_two_segments(&path);
     let first = store.snapshot().unwrap().segments().iter().min_by_key(|one| one.entry.times).unwrap().entry.id;
     let bad = path.join("segments").join(crate::segment::file_name(first));
     store.close().unwrap();
@@ -207,7 +211,7 @@ fn a_segment_that_can_not_be_read_keeps_no_other_month_from_being_merged() {
     assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(bad.as_path())), "{error}");
     let mut times: Vec<i64> = store.snapshot().unwrap().segments().iter().map(|one| one.entry.times.0).collect();
     times.sort_unstable();
-    assert_eq!(times, [0, 1, month], "the second month is one file");
+    assert_eq!(times, [0, 1, SECOND_MONTH], "the second month is one file");
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! Conditions on values and attributes, and what links say of themselves: answers known by hand, in every layout.
 
-mod layouts;
-
+use crate::layouts::*;
 use fleetlog::operator::{
     Aggregate, GapsRequest, LatestRequest, OutliersRequest, Query, SamplesRequest, attribute, cohort_stretches,
 };
 use fleetlog::{Cell, ErrorKind, Store, TimeRange, Window, WriteBatch};
-use layouts::*;
 
 #[test]
 fn text_has_first_and_last_and_can_be_a_condition() {

@@ -1,21 +1,11 @@
 //! Questions whose answers are known by hand, in every layout: unsealed, sealed by day, compacted by month.
 
-mod layouts;
-
+use crate::layouts::*;
 use fleetlog::operator::{
     Aggregate, DevicePage, Expression, Fill, LatestRequest, OutliersRequest, Query, SamplesRequest, attribute,
     attribute_statements,
 };
 use fleetlog::{Cell, ErrorKind, Nature, Options, Progress, Store, Timestamp, Window, WriteBatch};
-use layouts::*;
-
-fn float(cell: &Cell) -> f64 {
-    match cell {
-        Cell::Float(value) => *value,
-        Cell::Integer(value) => *value as f64,
-        other => panic!("{other:?} is no number"),
-    }
-}
 
 fn close(found: f64, expected: f64, relative: f64) -> bool {
     (found - expected).abs() <= relative * expected.abs()

@@ -1,8 +1,5 @@
 //! A claim about a store is checked in every layout: unsealed, sealed by day, compacted by month.
 
-// Each test that includes it uses a part.
-#![allow(dead_code)]
-
 use fleetlog::operator::Query;
 use fleetlog::{Cell, Options, Store, Timestamp, WriteBatch};
 
@@ -44,4 +41,12 @@ pub fn row(store: &Store, query: Query) -> Vec<Cell> {
     let table = store.query(query).unwrap();
     assert_eq!(table.rows().len(), 1, "{table:?}");
     table.rows()[0].clone()
+}
+
+pub fn float(cell: &Cell) -> f64 {
+    match cell {
+        Cell::Float(value) => *value,
+        Cell::Integer(value) => *value as f64,
+        other => panic!("{other:?} is no number"),
+    }
 }

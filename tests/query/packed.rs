@@ -1,11 +1,9 @@
 //! Blocks that are asked about as they are stored answer what plain arithmetic on the samples answers: whatever the values, the
 //! conditions, the windows, and whether statistics may answer.
 
-mod layouts;
-
+use crate::layouts::*;
 use fleetlog::operator::{Aggregate, Query, ValueFilter};
 use fleetlog::{Cell, WriteBatch};
-use layouts::*;
 use proptest::prelude::*;
 
 /// A sample of the oracle: nanoseconds, a decimal, a whole number.
@@ -86,14 +84,6 @@ fn agree(few: &[Cell], all: &[Cell], samples: &[f64], context: &str) {
             let (few, all) = (float(&few[few_place]), float(&all[place]));
             assert!((few - all).abs() <= 1e-12 * magnitude, "{few} {all} {context}");
         }
-    }
-}
-
-fn float(cell: &Cell) -> f64 {
-    match cell {
-        Cell::Float(value) => *value,
-        Cell::Integer(value) => *value as f64,
-        other => panic!("{other:?} is no number"),
     }
 }
 

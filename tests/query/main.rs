@@ -1,0 +1,6 @@
+//! Questions to stores in every layout, with answers known by hand or from plain arithmetic.
+
+mod cases;
+mod conditions;
+mod layouts;
+mod packed;
