@@ -34,21 +34,10 @@ const EXCEPTION_SHARE: usize = 20;
 /// The fewest bytes that an exception takes.
 const EXCEPTION_BYTES_MIN: usize = 9;
 
-/// How an integer becomes a float.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Form {
-    /// integer / 10^places: decimals.
-    Quotient = 0,
-    /// The same rounded to 32 bits: decimals that were single-precision floats once.
-    Single = 1,
-    /// integer * 10^-places: what a sensor's driver makes of a raw count.
-    Product = 2,
-}
-
 /// Form and decimal places, one byte in the file: form * 32 + places.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Scale {
-    form: Form,
+    form: Scaling,
     places: u8,
 }
 
@@ -59,9 +48,9 @@ impl Scale {
 
     fn from_byte(byte: u8) -> Result<Self> {
         let form = match byte / 32 {
-            0 => Form::Quotient,
-            1 => Form::Single,
-            2 => Form::Product,
+            0 => Scaling::Quotient,
+            1 => Scaling::Single,
+            2 => Scaling::Product,
             _ => return Err(corrupt(format!("{byte} is no scale of decimals"))),
         };
         let places = byte % 32;
@@ -79,21 +68,17 @@ impl Scale {
         INVERSES[usize::from(self.places) % INVERSES.len()]
     }
 
-    /// The same for the kernels.
+    /// The same for the kernels: how an integer becomes a float, and with which factor.
     fn scaling(self) -> (Scaling, f64) {
-        match self.form {
-            Form::Quotient => (Scaling::Quotient, self.power()),
-            Form::Single => (Scaling::Single, self.power()),
-            Form::Product => (Scaling::Product, self.inverse()),
-        }
+        (self.form, if self.form == Scaling::Product { self.inverse() } else { self.power() })
     }
 
     /// The integer of a value, and whether the decoder gets back the value's bits from it.
     fn to_integer(self, value: f64) -> (i64, bool) {
         match self.form {
-            Form::Quotient => to_integer(value, self.power(), |whole| whole / self.power()),
-            Form::Single => to_integer(value, self.power(), |whole| f64::from((whole / self.power()) as f32)),
-            Form::Product => to_integer(value, self.power(), |whole| whole * self.inverse()),
+            Scaling::Quotient => to_integer(value, self.power(), |whole| whole / self.power()),
+            Scaling::Single => to_integer(value, self.power(), |whole| f64::from((whole / self.power()) as f32)),
+            Scaling::Product => to_integer(value, self.power(), |whole| whole * self.inverse()),
         }
     }
 }
@@ -137,7 +122,7 @@ fn find_scale(values: &[f64], at_least: Option<Scale>) -> Option<Scale> {
     let stride = values.len().div_ceil(SAMPLES).max(1);
     let sample = || values.iter().step_by(stride);
     let allowed = sample().count() / 8;
-    let forms = [Form::Quotient, Form::Single, Form::Product];
+    let forms = [Scaling::Quotient, Scaling::Single, Scaling::Product];
     let mut best: Option<(usize, Scale)> = None;
     for form in forms.into_iter().filter(|form| at_least.is_none_or(|scale| scale.form == *form)) {
         for places in at_least.map_or(0, |scale| scale.places)..POWERS.len() as u8 {
@@ -200,9 +185,9 @@ fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<Vec<
 fn scale_group(values: &[f64], scale: Scale, integers: &mut [i64]) -> u64 {
     let (power, inverse) = (scale.power(), scale.inverse());
     match scale.form {
-        Form::Quotient => scale_all(values, integers, power, |whole| whole / power),
-        Form::Single => scale_all(values, integers, power, |whole| f64::from((whole / power) as f32)),
-        Form::Product => scale_all(values, integers, power, |whole| whole * inverse),
+        Scaling::Quotient => scale_all(values, integers, power, |whole| whole / power),
+        Scaling::Single => scale_all(values, integers, power, |whole| f64::from((whole / power) as f32)),
+        Scaling::Product => scale_all(values, integers, power, |whole| whole * inverse),
     }
 }
 
@@ -266,22 +251,22 @@ impl<'a> GroupedDecimals<'a> {
 
     /// Whether sums of the integers are, scaled, those of the values: not where each is rounded to 32 bits.
     pub(super) fn adds_up(&self) -> bool {
-        self.scale.form != Form::Single
+        self.scale.form != Scaling::Single
     }
 
     /// The value of an integer.
     pub(super) fn value(&self, integer: i64) -> f64 {
         match self.scale.form {
-            Form::Quotient => integer as f64 / self.scale.power(),
-            Form::Single => f64::from((integer as f64 / self.scale.power()) as f32),
-            Form::Product => integer as f64 * self.scale.inverse(),
+            Scaling::Quotient => integer as f64 / self.scale.power(),
+            Scaling::Single => f64::from((integer as f64 / self.scale.power()) as f32),
+            Scaling::Product => integer as f64 * self.scale.inverse(),
         }
     }
 
     /// What any multiple of integers is as values, where these add up.
     pub(super) fn scaled(&self, integers: f64) -> f64 {
         match self.scale.form {
-            Form::Product => integers * self.scale.inverse(),
+            Scaling::Product => integers * self.scale.inverse(),
             _ => integers / self.scale.power(),
         }
     }
@@ -342,9 +327,9 @@ fn floats_of(integers: &mut [i64; GROUP], length: usize, scale: Scale) -> Result
     let mut floats = [0.0; GROUP];
     let pairs = floats.iter_mut().zip(integers.iter());
     match scale.form {
-        Form::Quotient => pairs.for_each(|(float, integer)| *float = whole(integer) / power),
-        Form::Single => pairs.for_each(|(float, integer)| *float = f64::from((whole(integer) / power) as f32)),
-        Form::Product => pairs.for_each(|(float, integer)| *float = whole(integer) * inverse),
+        Scaling::Quotient => pairs.for_each(|(float, integer)| *float = whole(integer) / power),
+        Scaling::Single => pairs.for_each(|(float, integer)| *float = f64::from((whole(integer) / power) as f32)),
+        Scaling::Product => pairs.for_each(|(float, integer)| *float = whole(integer) * inverse),
     }
     Ok(floats)
 }

@@ -9,15 +9,15 @@ use std::sync::LazyLock;
 use super::bits::GROUP;
 use super::lanes::{self, Offsets, Summary};
 
-/// How an integer of a group becomes a float.
+/// How an integer becomes a float; the numbers stand in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scaling {
-    /// The integer divided by the factor.
-    Quotient,
-    /// The same, rounded to 32 bits and widened.
-    Single,
-    /// The integer multiplied with the factor.
-    Product,
+    /// The integer divided by the factor, a power of ten: decimals.
+    Quotient = 0,
+    /// The same rounded to 32 bits and widened: decimals that were single-precision floats once.
+    Single = 1,
+    /// The integer multiplied with the factor, a power of a tenth: what a sensor's driver makes of a raw count.
+    Product = 2,
 }
 
 type Unpack = unsafe fn(&[u8], &mut Offsets);
