@@ -51,6 +51,16 @@ impl Head {
         self.span_bits <= NARROW_BITS
     }
 
+    /// The step between the values of a group that begins with its lowest and rises by one step, which nothing is packed of.
+    pub(super) fn regular_step(&self) -> Option<u64> {
+        match self.prediction {
+            Prediction::Differences { first: 0, step } if step > 0 && self.width == 0 && self.patches == 0 => {
+                Some(step as u64)
+            }
+            _ => None,
+        }
+    }
+
     fn lanes_bytes(&self, count: usize) -> usize {
         packed_bytes(count, self.width.min(32)) + packed_bytes(count, self.width.saturating_sub(32))
     }

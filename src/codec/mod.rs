@@ -20,6 +20,7 @@ mod lanes;
 #[cfg(test)]
 mod laws;
 mod packed;
+mod packed_times;
 mod presence;
 mod shuffle;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::model::{MetricType, Presence, TextValues, Values};
 
 use crate::bytes::{Reader, corrupt};
 pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues};
+pub use packed_times::{GroupTimes, PackedTimes};
 
 use decimal::GroupedDecimals;
 use fixed::WIDTH_BYTES;

@@ -4,7 +4,7 @@
 //! greatest unit that is exact for all of them (their greatest common divisor), so that minutes do not pay for nanoseconds.
 //! A straight line with small residuals is one of the ways in which a group of [`super::integer`] is packed.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::bits::GROUP;
 use super::grouped::{self, Grouped};
@@ -103,7 +103,7 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
 }
 
 /// Reads a start, a unit, and how many of them the last time may lie behind the first.
-fn read_start(reader: &mut Reader<'_>) -> Result<(i64, u64, u64)> {
+pub(super) fn read_start(reader: &mut Reader<'_>) -> Result<(i64, u64, u64)> {
     let start = reader.signed()?;
     let unit_ns = reader.varint()?;
     if unit_ns == 0 {
@@ -130,14 +130,18 @@ pub(super) fn decode_grouped(mut reader: Reader<'_>, rows: usize) -> Result<Vec<
 }
 
 /// Checks that the offsets of a group rise strictly, from those before it on, to a limit; returns the last.
-fn check_rising(group: &[i64], previous: Option<u64>, limit: u64) -> Result<u64> {
+pub(super) fn check_rising(group: &[i64], previous: Option<u64>, limit: u64) -> Result<u64> {
     let (first, last) = (group[0] as u64, group[group.len() - 1] as u64);
     let begins_well = previous.map_or(first == 0, |previous| first > previous);
     let falls = group.iter().zip(&group[1..]).fold(false, |falls, (a, b)| falls | (*a as u64 >= *b as u64));
     if !begins_well || falls || last > limit {
-        return Err(corrupt("times do not rise strictly within their range"));
+        return Err(rising_error());
     }
     Ok(last)
+}
+
+pub(super) fn rising_error() -> Error {
+    corrupt("times do not rise strictly within their range")
 }
 
 /// Reads a start, a unit and `rows` offsets, to the end of the reader.

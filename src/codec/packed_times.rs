@@ -1,0 +1,244 @@
+//! Times where they lie packed: which rows a stretch of time has is found by the heads of groups, and only groups that a border
+//! falls into are unpacked.
+//!
+//! Guarantees: every answer is that of the decoded times. Heads are checked when they are read, a group when it is unpacked:
+//! groups that nobody looks into may hold what is not noticed, but the checksum of the block stands over all of them.
+
+use crate::bytes::Reader;
+use crate::error::Result;
+
+use super::bits::GROUP;
+use super::grouped::Grouped;
+use super::kernels::Kernels;
+use super::times::{check_rising, read_start, rising_error};
+use super::{decode_times, time_code};
+
+/// Encoded times that are asked about without decoding all of them.
+#[derive(Debug)]
+pub struct PackedTimes<'a> {
+    rows: usize,
+    form: Form<'a>,
+    /// The group that is unpacked.
+    unpacked: Option<usize>,
+    times: Box<[i64; GROUP]>,
+}
+
+#[derive(Debug)]
+enum Form<'a> {
+    /// A start, and the step to each next one.
+    Regular(i64, i64),
+    Grouped {
+        start: i64,
+        unit_ns: u64,
+        limit: u64,
+        groups: Grouped<'a>,
+    },
+    Decoded(Vec<i64>),
+}
+
+/// What is known of the times of a group.
+#[derive(Clone, Copy, Debug)]
+pub enum GroupTimes<'t> {
+    /// The first one, and the step to each next one.
+    Regular(i64, i64),
+    /// All of them.
+    Listed(&'t [i64]),
+}
+
+impl<'a> PackedTimes<'a> {
+    /// Reads encoded times of so many rows; those that are not packed in groups are decoded.
+    ///
+    /// # Errors
+    /// As [`decode_times`].
+    pub fn read(bytes: &'a [u8], rows: usize) -> Result<Self> {
+        let form = match bytes.first() {
+            Some(&time_code::GROUPED) if rows > 0 => {
+                let mut reader = Reader::new(&bytes[1..]);
+                let (start, unit_ns, limit) = read_start(&mut reader)?;
+                let groups = Grouped::read(reader, rows)?;
+                let lowest = |place: usize| groups.heads()[place].lowest as u64;
+                let rise = (1..groups.heads().len()).all(|group| lowest(group - 1) < lowest(group));
+                if lowest(0) != 0 || !rise || lowest(groups.heads().len() - 1) > limit {
+                    return Err(rising_error());
+                }
+                Form::Grouped { start, unit_ns, limit, groups }
+            }
+            _ => {
+                let times = decode_times(bytes, rows)?;
+                match (bytes.first(), times.as_slice()) {
+                    (Some(&time_code::REGULAR), [first, second, ..]) => Form::Regular(*first, second - first),
+                    _ => Form::Decoded(times),
+                }
+            }
+        };
+        Ok(Self { rows, form, unpacked: None, times: Box::new([0; GROUP]) })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The times of a group of 256 rows (the last one may be shorter).
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`].
+    pub fn group(&mut self, group: usize) -> Result<GroupTimes<'_>> {
+        let from = group * GROUP;
+        let length = GROUP.min(self.rows - from);
+        match &self.form {
+            Form::Regular(start, step_ns) => {
+                Ok(GroupTimes::Regular(start.wrapping_add((from as i64).wrapping_mul(*step_ns)), *step_ns))
+            }
+            Form::Decoded(times) => Ok(GroupTimes::Listed(&times[from..from + length])),
+            Form::Grouped { start, unit_ns, limit, groups } => {
+                let head = &groups.heads()[group];
+                let last = groups.heads().get(group + 1).map_or(*limit, |next| next.lowest as u64 - 1);
+                let at = |offset: u64| start.wrapping_add(offset.wrapping_mul(*unit_ns) as i64);
+                if let Some(step) = head.regular_step() {
+                    let end = step.checked_mul(length as u64 - 1).and_then(|lasts| lasts.checked_add(head.lowest as u64));
+                    if end.is_none_or(|end| end > last) {
+                        return Err(rising_error());
+                    }
+                    return Ok(GroupTimes::Regular(at(head.lowest as u64), step.wrapping_mul(*unit_ns) as i64));
+                }
+                if self.unpacked != Some(group) {
+                    self.unpacked = None;
+                    groups.values(group, Kernels::best(), &mut self.times)?;
+                    let values = &mut self.times[..length];
+                    let previous = (group > 0).then(|| (head.lowest as u64).wrapping_sub(1));
+                    check_rising(values, previous, last)?;
+                    values.iter_mut().for_each(|value| *value = at(*value as u64));
+                    self.unpacked = Some(group);
+                }
+                Ok(GroupTimes::Listed(&self.times[..length]))
+            }
+        }
+    }
+
+    /// The time of a row.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`].
+    pub fn at(&mut self, row: usize) -> Result<i64> {
+        Ok(match self.group(row / GROUP)? {
+            GroupTimes::Regular(first, step_ns) => first + (row % GROUP) as i64 * step_ns,
+            GroupTimes::Listed(times) => times[row % GROUP],
+        })
+    }
+
+    /// The first row from `row` on whose time is not before an instant; the number of rows where there is none.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`].
+    pub fn first_from(&mut self, row: usize, instant: i64) -> Result<usize> {
+        if row >= self.rows {
+            return Ok(self.rows);
+        }
+        let group = match &self.form {
+            Form::Regular(start, step_ns) => return Ok(first_place(*start, *step_ns, instant, self.rows).max(row)),
+            Form::Decoded(times) => return Ok(row + times[row..].partition_point(|time| *time < instant)),
+            Form::Grouped { start, unit_ns, groups, .. } => {
+                let units = steps_to(*start, *unit_ns, instant);
+                let own = row / GROUP;
+                let is_before = |head: &super::grouped::Head| (head.lowest as u64) < units;
+                let later = &groups.heads()[own + 1..];
+                // Most windows end where they begin: in this group or the next ones.
+                own + if later.first().is_none_or(|next| !is_before(next)) { 0 } else { later.partition_point(is_before) }
+            }
+        };
+        let from = group * GROUP;
+        let place = match self.group(group)? {
+            GroupTimes::Regular(first, step_ns) => first_place(first, step_ns, instant, GROUP.min(self.rows - from)),
+            GroupTimes::Listed(times) => times.partition_point(|time| *time < instant),
+        };
+        Ok((from + place).max(row))
+    }
+}
+
+/// How many steps from a start on reach an instant.
+fn steps_to(start: i64, step: u64, instant: i64) -> u64 {
+    if instant <= start { 0 } else { (instant.wrapping_sub(start) as u64).div_ceil(step) }
+}
+
+/// The first of `count` places, a step apart, that is not before an instant; `count` where there is none.
+fn first_place(first: i64, step_ns: i64, instant: i64, count: usize) -> usize {
+    usize::try_from(steps_to(first, step_ns as u64, instant)).map_or(count, |place| place.min(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode_times;
+    use proptest::prelude::*;
+
+    /// Times of every kind that devices have: regular, with jitter, with holes, wild.
+    fn times() -> impl Strategy<Value = Vec<i64>> {
+        let step = prop_oneof![Just(60_000_000_000_i64), Just(1), 1_i64..5_000_000_000];
+        let kind = (0_u8..5, step, any::<u64>(), 1_usize..900, -1_i64 << 60..1 << 60);
+        kind.prop_map(|(kind, step, seed, count, start)| {
+            let (mut state, mut time) = (seed | 1, start);
+            let mut all = Vec::with_capacity(count);
+            for _ in 0..count {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let noise = (state >> 40) as i64;
+                all.push(time);
+                time += match kind {
+                    0 => step,
+                    1 => step + noise % 1_000,
+                    2 if noise % 97 == 0 => step * (1 + noise % 3_000),
+                    3 if noise % 400 == 0 => step * 1_000_000,
+                    4 => 1 + noise,
+                    _ => step,
+                };
+            }
+            all
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_found_as_in_decoded_times(times in times(), picks in prop::collection::vec((any::<u16>(), -2_i64..3), 1..40)) {
+            let mut bytes = Vec::new();
+            encode_times(&times, &mut bytes);
+            let mut packed = PackedTimes::read(&bytes, times.len()).unwrap();
+            prop_assert_eq!(packed.rows(), times.len());
+            for (pick, beside) in picks {
+                let row = usize::from(pick) % times.len();
+                prop_assert_eq!(packed.at(row).unwrap(), times[row]);
+                let instant = times[row] + beside;
+                let from = row / 3;
+                let expected = from + times[from..].partition_point(|time| *time < instant);
+                prop_assert_eq!(packed.first_from(from, instant).unwrap(), expected);
+            }
+            for instant in [i64::MIN, i64::MAX] {
+                prop_assert_eq!(packed.first_from(0, instant).unwrap(), if instant < 0 { 0 } else { times.len() });
+            }
+            for (group, expected) in times.chunks(GROUP).enumerate() {
+                match packed.group(group).unwrap() {
+                    GroupTimes::Listed(found) => prop_assert_eq!(found, expected),
+                    GroupTimes::Regular(first, step) => {
+                        let all: Vec<i64> = (0..expected.len() as i64).map(|place| first + place * step).collect();
+                        prop_assert_eq!(&all, expected);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn damage_is_an_error_or_other_times_that_rise(times in times(), place: u16, bit in 0_u8..8) {
+            let mut bytes = Vec::new();
+            encode_times(&times, &mut bytes);
+            let place = usize::from(place) % bytes.len();
+            bytes[place] ^= 1 << bit;
+            let Ok(mut packed) = PackedTimes::read(&bytes, times.len()) else { return Ok(()) };
+            let mut last = None;
+            for row in 0..times.len() {
+                let Ok(time) = packed.at(row) else { return Ok(()) };
+                prop_assert!(Some(time) > last);
+                last = Some(time);
+            }
+        }
+    }
+}
