@@ -254,6 +254,11 @@ impl<'a> GroupedDecimals<'a> {
         self.scale.form != Scaling::Single
     }
 
+    /// How integers become values.
+    pub(super) fn scaling(&self) -> (Scaling, f64) {
+        self.scale.scaling()
+    }
+
     /// The value of an integer.
     pub(super) fn value(&self, integer: i64) -> f64 {
         match self.scale.form {

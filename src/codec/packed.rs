@@ -12,12 +12,15 @@ use crate::model::MetricType;
 use super::bits::GROUP;
 use super::decimal::GroupedDecimals;
 use super::grouped::Grouped;
-use super::kernels::Kernels;
+use super::kernels::{Kernels, Scaling};
 use super::lanes::{Offsets, Summary};
 use super::value_code;
 
 /// How many values a group has, but for the last one of a column.
 pub const GROUP_VALUES: usize = GROUP;
+
+/// Whole numbers of a smaller magnitude become floats by kernels.
+const FLOATS_LIMIT: i64 = 1 << 51;
 
 /// The whole numbers of a group as distances from its lowest, with room for a full one.
 pub type GroupOffsets = Offsets;
@@ -126,6 +129,21 @@ impl<'a> PackedValues<'a> {
         }
     }
 
+    /// The values of a group whose whole numbers are known; in the places of exceptions they mean nothing.
+    pub fn floats(&self, group: usize, offsets: &GroupOffsets, floats: &mut [f64; GROUP_VALUES]) {
+        let (lowest, highest) = self.bounds(group);
+        let scale = match &self.column {
+            Column::Integers(_) => (Scaling::Product, 1.0),
+            Column::Decimals(decimals) => decimals.scaling(),
+        };
+        if -FLOATS_LIMIT < lowest && highest < FLOATS_LIMIT {
+            return self.kernels.floats(offsets, lowest, scale, floats);
+        }
+        for (float, offset) in floats.iter_mut().zip(offsets) {
+            *float = self.value(lowest.wrapping_add(i64::from(*offset)));
+        }
+    }
+
     /// Summarises some offsets, or those of them that a mask of as many (all ones or 0) keeps; squares only where asked.
     #[must_use]
     pub fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> GroupSummary {
@@ -173,6 +191,12 @@ mod tests {
                 }
             }
             assert_eq!(packed.sum(group).unwrap(), sum);
+            let mut scaled = [0.0; GROUP];
+            packed.floats(group, &offsets, &mut scaled);
+            for (place, value) in values.iter().enumerate() {
+                let excepted = packed.exceptions(group).iter().any(|(at, _)| *at == group * GROUP + place);
+                assert!(excepted || scaled[place].to_bits() == value.to_bits());
+            }
         }
         assert!((packed.scaled(12_345.0) - 123.45).abs() < 1e-12);
         // Rounded to 32 bits each, decimals do not add up to what their whole numbers do.

@@ -3,6 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelExtend, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
 use crate::time::Timestamp;
@@ -11,8 +14,14 @@ use super::aggregate::Aggregate;
 use super::cohort::GroupKey;
 use super::filling::Filling;
 use super::partial::Partial;
+use super::parts::PartList;
 use super::prepared::Prepared;
 use super::query::Fill;
+
+/// Windows that are finished between two looks at the memory.
+const FINISHED_AT_ONCE: usize = 8_192;
+/// Fewer are not worth another thread.
+const FINISHED_LEAST: usize = 256;
 
 /// One group and window, finished: its row, group and window first.
 pub(super) struct Finished {
@@ -41,19 +50,22 @@ impl<'a> Answer<'a> {
         Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes, order }
     }
 
-    /// Finishes a group's window.
-    pub(super) fn take(&mut self, key: Arc<GroupKey>, window: Timestamp, parts: Vec<Partial>) -> Result<()> {
-        if parts.iter().all(Partial::is_empty) {
-            return Ok(());
+    /// Finishes the windows of a group, in parallel where they are many.
+    pub(super) fn take(&mut self, key: &Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
+        let (windows, mut parts) = list.into_parts();
+        let width = self.prepared.operands.len();
+        for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * width)) {
+            let prepared = self.prepared;
+            let of_each = windows.par_iter().zip(parts.par_chunks_mut(width)).with_min_len(FINISHED_LEAST);
+            let finished = of_each.filter_map(|(window, parts)| finished(prepared, key, *window, parts));
+            let before = self.finished.len();
+            self.finished.par_extend(finished);
+            self.held_bytes += self.finished[before..].iter().map(|finished| row_bytes(&finished.row)).sum::<usize>();
+            if self.held_bytes > self.most_bytes {
+                self.prune()?;
+            }
         }
-        let absent = match self.prepared.query.fill {
-            Fill::None => Vec::new(),
-            _ => (0..parts.len()).filter(|place| parts[*place].count() == 0).map(|place| place as u16).collect(),
-        };
-        let row = row(&key, self.prepared.query.every.map(|_| window), finish(self.prepared, parts));
-        self.held_bytes += row_bytes(&row);
-        self.finished.push(Finished { key, window, row, absent });
-        if self.held_bytes > self.most_bytes { self.prune() } else { Ok(()) }
+        Ok(())
     }
 
     /// Drops what a limit leaves out of the answer, whatever comes; an error where that is not enough.
@@ -160,18 +172,24 @@ fn unit_of(aggregate: Aggregate, unit: String) -> Option<String> {
     }
 }
 
-fn finish(prepared: &Prepared<'_>, parts: Vec<Partial>) -> Vec<Cell> {
-    let finished = parts.into_iter().enumerate().flat_map(|(place, mut part)| {
+/// The row of a group's window; `None` where it has no samples.
+fn finished(prepared: &Prepared<'_>, key: &Arc<GroupKey>, window: Timestamp, parts: &mut [Partial]) -> Option<Finished> {
+    if parts.iter().all(|part| part.is_empty()) {
+        return None;
+    }
+    let query = prepared.query;
+    let absent = match query.fill {
+        Fill::None => Vec::new(),
+        _ => (0..parts.len()).filter(|place| parts[*place].count() == 0).map(|place| place as u16).collect(),
+    };
+    let mut row = Vec::with_capacity(key.len() + 1 + parts.len() * query.aggregates.len());
+    row.extend(key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) }));
+    row.extend(query.every.map(|_| Cell::Time(window)));
+    for (place, part) in parts.iter_mut().enumerate() {
         let metric_type = prepared.metric_type(place);
-        let aggregates = prepared.query.aggregates.iter();
-        aggregates.map(|aggregate| part.finish(*aggregate, metric_type)).collect::<Vec<Cell>>()
-    });
-    finished.collect()
-}
-
-fn row(key: &Arc<GroupKey>, window: Option<Timestamp>, cells: Vec<Cell>) -> Vec<Cell> {
-    let group = key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) });
-    group.chain(window.map(Cell::Time)).chain(cells).collect()
+        row.extend(query.aggregates.iter().map(|aggregate| part.finish(*aggregate, metric_type)));
+    }
+    Some(Finished { key: Arc::clone(key), window, row, absent })
 }
 
 /// The order of two groups.

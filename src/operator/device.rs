@@ -33,14 +33,14 @@ struct Intervals {
 impl Intervals {
     fn add(&mut self, interval_ns: i128) {
         if let Some(many) = &mut self.many {
-            many.extend(std::iter::once(interval_ns as f64));
+            many.add(interval_ns as f64, 1);
             return;
         }
         *self.exact.entry(interval_ns).or_default() += 1;
         if self.exact.len() > INTERVALS_MAX {
             let mut many = Distribution::default();
             for (interval_ns, count) in std::mem::take(&mut self.exact) {
-                many.extend(std::iter::repeat_n(interval_ns as f64, count as usize));
+                many.add(interval_ns as f64, count);
             }
             self.many = Some(many);
         }

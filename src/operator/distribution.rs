@@ -12,6 +12,10 @@ use std::collections::BTreeMap;
 pub const EXACT_MAX: usize = 65_536;
 /// The relative error of the sketch.
 pub const RELATIVE_ERROR: f64 = 0.01;
+/// Places that lie so close to an end are found by keeping the values beyond them; others by partitions.
+const NEAR_END: usize = 12;
+/// How many values a sketch remembers the buckets of: a power of two.
+const KNOWN_VALUES: usize = 512;
 
 /// The values of a group, none of them NaN.
 #[derive(Debug, Clone)]
@@ -23,12 +27,49 @@ pub(super) enum Distribution {
 /// Counts by bucket.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sketch {
-    negative: BTreeMap<i32, u64>,
+    negative: Counts,
     zero: u64,
-    positive: BTreeMap<i32, u64>,
+    positive: Counts,
     /// Positive values by the power of two at or below them.
-    powers: BTreeMap<i32, u64>,
+    powers: Counts,
     count: u64,
+    /// Values by their bits, with their buckets: samples repeat, and logarithms are dear.
+    known: Vec<(u64, i32)>,
+}
+
+/// Counts of buckets that lie close together.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    first: i32,
+    counts: Vec<u64>,
+}
+
+impl Counts {
+    fn add(&mut self, bucket: i32, count: u64) {
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        if bucket < self.first {
+            let more = (self.first - bucket) as usize;
+            self.counts.splice(0..0, std::iter::repeat_n(0, more));
+            self.first = bucket;
+        }
+        let place = (bucket - self.first) as usize;
+        if place >= self.counts.len() {
+            self.counts.resize(place + 1, 0);
+        }
+        self.counts[place] += count;
+    }
+
+    /// Buckets that are not empty, rising.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (i32, u64)> {
+        let counted = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        counted.map(|(place, count)| (self.first + place as i32, *count))
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(bucket, count)| self.add(bucket, count));
+    }
 }
 
 /// The exponent of an infinity.
@@ -59,23 +100,38 @@ fn factor() -> f64 {
 impl Sketch {
     fn add(&mut self, value: f64, count: u64) {
         self.count += count;
-        let bucket = || (value.abs().ln() / factor().ln()).ceil().clamp(-100_000.0, 100_000.0) as i32;
         if value == 0.0 {
             self.zero += count;
-        } else if value > 0.0 {
-            *self.powers.entry(power_of(value)).or_default() += count;
-            *self.positive.entry(bucket()).or_default() += count;
-        } else {
-            *self.negative.entry(bucket()).or_default() += count;
+            return;
         }
+        let bucket = self.bucket(value.abs());
+        if value > 0.0 {
+            self.powers.add(power_of(value), count);
+            self.positive.add(bucket, count);
+        } else {
+            self.negative.add(bucket, count);
+        }
+    }
+
+    /// The bucket of a positive value.
+    fn bucket(&mut self, value: f64) -> i32 {
+        let bits = value.to_bits();
+        // The positive value of these bits is none: zero.
+        self.known.resize(KNOWN_VALUES, (0, 0));
+        let place = (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KNOWN_VALUES.trailing_zeros())) as usize;
+        if self.known[place].0 != bits {
+            let bucket = (value.ln() / factor().ln()).ceil().clamp(-40_000.0, 40_000.0) as i32;
+            self.known[place] = (bits, bucket);
+        }
+        self.known[place].1
     }
 
     fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.zero += other.zero;
-        other.powers.iter().for_each(|(power, count)| *self.powers.entry(*power).or_default() += count);
-        other.positive.iter().for_each(|(bucket, count)| *self.positive.entry(*bucket).or_default() += count);
-        other.negative.iter().for_each(|(bucket, count)| *self.negative.entry(*bucket).or_default() += count);
+        self.powers.merge(&other.powers);
+        self.positive.merge(&other.positive);
+        self.negative.merge(&other.negative);
     }
 
     /// The value of a rank, from 0.
@@ -85,20 +141,20 @@ impl Sketch {
         for (bucket, count) in self.negative.iter().rev() {
             before += count;
             if rank < before {
-                return -middle(*bucket);
+                return -middle(bucket);
             }
         }
         before += self.zero;
         if rank < before {
             return 0.0;
         }
-        for (bucket, count) in &self.positive {
+        for (bucket, count) in self.positive.iter() {
             before += count;
             if rank < before {
-                return middle(*bucket);
+                return middle(bucket);
             }
         }
-        self.positive.keys().next_back().map_or(0.0, |bucket| middle(*bucket))
+        self.positive.iter().next_back().map_or(0.0, |(bucket, _)| middle(bucket))
     }
 }
 
@@ -110,17 +166,29 @@ impl Default for Distribution {
 
 impl Distribution {
     /// Adds values; NaN among them are skipped.
-    pub(super) fn extend(&mut self, values: impl Iterator<Item = f64>) {
-        for value in values.filter(|value| !value.is_nan()) {
-            match self {
-                Self::Exact(kept) => {
-                    kept.push(value);
-                    if kept.len() > EXACT_MAX {
-                        self.become_sketch();
-                    }
-                }
-                Self::Sketch(sketch) => sketch.add(value, 1),
+    pub(super) fn extend(&mut self, values: &[f64]) {
+        let fits = matches!(self, Self::Exact(kept) if kept.len() + values.len() <= EXACT_MAX);
+        if let (Self::Exact(kept), true) = (&mut *self, fits) {
+            if values.iter().any(|value| value.is_nan()) {
+                kept.extend(values.iter().filter(|value| !value.is_nan()));
+            } else {
+                kept.extend_from_slice(values);
             }
+            return;
+        }
+        values.iter().filter(|value| !value.is_nan()).for_each(|value| self.add(*value, 1));
+    }
+
+    /// Adds a value that is not NaN, so many times.
+    pub(super) fn add(&mut self, value: f64, count: u64) {
+        if let Self::Exact(kept) = self {
+            if kept.len() as u64 + count <= EXACT_MAX as u64 {
+                return kept.extend(std::iter::repeat_n(value, count as usize));
+            }
+            self.become_sketch();
+        }
+        if let Self::Sketch(sketch) = self {
+            sketch.add(value, count);
         }
     }
 
@@ -134,7 +202,7 @@ impl Distribution {
 
     pub(super) fn merge(&mut self, other: Self) {
         match other {
-            Self::Exact(values) => self.extend(values.into_iter()),
+            Self::Exact(values) => self.extend(&values),
             Self::Sketch(theirs) => {
                 self.become_sketch();
                 if let Self::Sketch(ours) = self {
@@ -146,20 +214,17 @@ impl Distribution {
 
     /// A percentile, by linear interpolation between ranks.
     pub(super) fn percentile(&mut self, percent: f64) -> Option<f64> {
-        if let Self::Exact(values) = self {
-            values.sort_unstable_by(f64::total_cmp);
-        }
         let count = match self {
             Self::Exact(values) => values.len() as u64,
             Self::Sketch(sketch) => sketch.count,
         };
         let last = count.checked_sub(1)?;
         let (below, part) = place_of(percent, last);
-        let at = |rank: u64| match &*self {
-            Self::Exact(values) => values[rank as usize],
-            Self::Sketch(sketch) => sketch.at(rank),
+        let above = (below + 1).min(last);
+        let (low, high) = match self {
+            Self::Exact(values) => neighbours(values, below as usize),
+            Self::Sketch(sketch) => (sketch.at(below), sketch.at(above)),
         };
-        let (low, high) = (at(below), at((below + 1).min(last)));
         // Equal ends stay what they are, also infinities.
         Some(if part == 0.0 || low == high { low + 0.0 } else { low + part * (high - low) })
     }
@@ -174,8 +239,8 @@ impl Distribution {
                 values.len() as u64 - positive.count() as u64
             }
             Self::Sketch(sketch) => {
-                counts.clone_from(&sketch.powers);
-                sketch.negative.values().sum::<u64>() + sketch.zero
+                counts.extend(sketch.powers.iter());
+                sketch.negative.iter().map(|(_, count)| count).sum::<u64>() + sketch.zero
             }
         };
         let mut parts: Vec<String> = (low > 0).then(|| format!("(..0]:{low}")).into_iter().collect();
@@ -186,12 +251,55 @@ impl Distribution {
         parts.join(" ")
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    /// What it takes beside its own place.
+    pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Exact(values) => values.capacity() * 8,
-            Self::Sketch(sketch) => (sketch.positive.len() + sketch.negative.len() + sketch.powers.len()) * 24 + 96,
+            Self::Sketch(sketch) => {
+                let counts = [&sketch.positive, &sketch.negative, &sketch.powers];
+                let buckets: usize = counts.iter().map(|counts| counts.counts.capacity()).sum();
+                size_of::<Sketch>() + buckets * 8 + sketch.known.capacity() * size_of::<(u64, i32)>()
+            }
         }
     }
+}
+
+/// The values of a rank and of the one after it (of the last rank the value itself), in any order of the values; they are left in another.
+fn neighbours(values: &mut [f64], rank: usize) -> (f64, f64) {
+    let behind = values.len() - rank;
+    if behind <= NEAR_END {
+        // Its place among those at the end is known: the highest ones are enough.
+        let highest = furthest(values, behind, |a, b| a > b);
+        return (highest[behind - 1], highest[behind.saturating_sub(2)]);
+    }
+    if rank + 2 <= NEAR_END {
+        let lowest = furthest(values, rank + 2, |a, b| a < b);
+        return (lowest[rank], lowest[rank + 1]);
+    }
+    let (_, low, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
+    let low = *low;
+    (low, above.iter().copied().reduce(f64::min).unwrap_or(low))
+}
+
+/// The `count` first values in an order, in that order.
+#[inline(always)]
+fn furthest(values: &[f64], count: usize, before: impl Fn(f64, f64) -> bool) -> [f64; NEAR_END] {
+    let mut found = [0.0; NEAR_END];
+    let (begun, rest) = values.split_at(count);
+    found[..count].copy_from_slice(begun);
+    let found_so_far = &mut found[..count];
+    found_so_far.sort_unstable_by(|a, b| if before(*a, *b) { std::cmp::Ordering::Less } else if before(*b, *a) { std::cmp::Ordering::Greater } else { std::cmp::Ordering::Equal });
+    for value in rest {
+        if before(*value, found_so_far[count - 1]) {
+            let mut place = count - 1;
+            while place > 0 && before(*value, found_so_far[place - 1]) {
+                found_so_far[place] = found_so_far[place - 1];
+                place -= 1;
+            }
+            found_so_far[place] = *value;
+        }
+    }
+    found
 }
 
 /// Where a percentile lies among ranks from 0 to `last`: the rank at or below it, and how far it is to the next. The percent
@@ -221,7 +329,7 @@ mod tests {
 
     fn of(values: &[f64]) -> Distribution {
         let mut distribution = Distribution::default();
-        distribution.extend(values.iter().copied());
+        distribution.extend(values);
         distribution
     }
 
@@ -254,7 +362,7 @@ mod tests {
         for times in [1, 30_000] {
             let mut distribution = Distribution::default();
             for value in [8.0, below, 1.0, f64::from_bits(1), f64::MAX, f64::INFINITY, -3.0] {
-                distribution.extend(std::iter::repeat_n(value, times));
+                distribution.extend(&vec![value; times]);
             }
             let (least, next) = (f64::from_bits(1), f64::from_bits(2));
             let top = 2.0_f64.powi(1_023);
@@ -264,6 +372,24 @@ mod tests {
                     "(..0]:{times} [{least},{next}):{times} [1,2):{times} [4,8):{times} [8,16):{times} [{top},inf):{times} [inf]:{times}"
                 )
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_of_few_values_are_those_of_sorted_ones(
+            values in prop::collection::vec(prop_oneof![-3.0_f64..3.0, (-3_i32..3).prop_map(f64::from), Just(-0.0), Just(f64::INFINITY)], 1..150),
+            percent in 0.0_f64..=100.0,
+        ) {
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            for percent in [percent, 0.0, 1.0, 50.0, 95.0, 99.0, 100.0] {
+                let place = percent / 100.0 * (sorted.len() - 1) as f64;
+                let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+                let expected = if low == high { low } else { low + place.fract() * (high - low) };
+                let found = of(&values).percentile(percent).unwrap();
+                prop_assert!(found == expected || (found - expected).abs() <= 1e-12, "p{percent} of {values:?}: {found}, {expected}");
+            }
         }
     }
 

@@ -22,10 +22,12 @@ mod outliers;
 mod packed;
 mod packed_run;
 mod partial;
+mod parts;
 mod passes;
 mod prepared;
 mod query;
 mod run;
+mod runs;
 mod samples;
 mod trend;
 
@@ -103,7 +105,7 @@ fn query_snapshot(
         progress,
     };
     let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5);
-    store.install(|| execution.run(&mut |key, window, parts| answer.take(key, window, parts)))?;
+    store.install(|| execution.run(&mut |key, list| answer.take(&key, list)))?;
     let scanned = Instant::now();
     let table = answer.table()?;
     let threads = store.install(rayon::current_num_threads);

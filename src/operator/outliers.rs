@@ -125,7 +125,7 @@ fn outliers(
         let rows = match piece {
             Piece::Block(block) if request.statistics => {
                 if let Some(known) = statistics(&block)? {
-                    whole.add_statistics(&known, block.bucket_start);
+                    whole.add_statistics(&known, block.bucket_start, needs);
                 }
                 scan.note_statistics(1);
                 return Ok(());

@@ -12,14 +12,14 @@ use crate::model::MetricType;
 use crate::segment::CompensatedSum;
 
 use super::aggregate::Needs;
-use super::partial::{RunSummary, Sample};
+use super::partial::{Moments, RunSummary, Sample};
 use super::query::{Comparison, ValueFilter};
 
 /// All ones: the row is kept.
 const KEPT: u32 = u32::MAX;
 
 /// What packed groups add up to, of one run of rows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct PackedPart {
     /// Values that are whole numbers, scaled or not, with their sum and their lowest and highest.
     wholes: u64,
@@ -32,9 +32,9 @@ pub(super) struct PackedPart {
     count_nan: u64,
     ends: Option<(Sample, Sample)>,
     /// Of all of them, where asked for.
-    mean: f64,
-    m2: f64,
-    moments: u64,
+    moments: Moments,
+    /// All of them, where asked for.
+    values: Vec<f64>,
 }
 
 impl Default for PackedPart {
@@ -48,9 +48,8 @@ impl Default for PackedPart {
             other_bounds: (f64::INFINITY, f64::NEG_INFINITY),
             count_nan: 0,
             ends: None,
-            mean: 0.0,
-            m2: 0.0,
-            moments: 0,
+            moments: Moments::default(),
+            values: Vec::new(),
         }
     }
 }
@@ -66,7 +65,7 @@ impl PackedPart {
         self.bounds = (self.bounds.0.min(bounds.0), self.bounds.1.max(bounds.1));
     }
 
-    fn add_other(&mut self, value: f64, deviation: bool) {
+    fn add_other(&mut self, value: f64, needs: Needs) {
         if value.is_nan() {
             self.count_nan += 1;
             return;
@@ -74,18 +73,28 @@ impl PackedPart {
         self.other_count += 1;
         self.others.add(value);
         self.other_bounds = (self.other_bounds.0.min(value), self.other_bounds.1.max(value));
-        if deviation {
+        if needs.deviation {
             self.add_moments(1, value, 0.0);
+        }
+        if needs.values {
+            self.values.push(value);
         }
     }
 
-    /// Merges by Chan, Golub and LeVeque.
     fn add_moments(&mut self, count: u64, mean: f64, m2: f64) {
-        let (ours, theirs) = (self.moments as f64, count as f64);
-        let apart = mean - self.mean;
-        self.m2 += m2 + apart * apart * (ours * theirs / (ours + theirs));
-        self.mean += apart * theirs / (ours + theirs);
-        self.moments += count;
+        self.moments.merge(&Moments { count, mean, m2, ..Moments::default() });
+    }
+
+    /// Empties it, and keeps the room of its values.
+    pub(super) fn clear(&mut self) {
+        let mut values = std::mem::take(&mut self.values);
+        values.clear();
+        *self = Self { values, ..Self::default() };
+    }
+
+    /// The values, where they were asked for.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
     }
 
     fn add_ends(&mut self, first: Sample, last: Sample) {
@@ -103,10 +112,20 @@ pub(super) struct PackedFilter<'a> {
 }
 
 /// Which rows of a group pass all conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     All,
     None,
-    Some(Box<GroupOffsets>),
+    /// Those that the mask says.
+    Some,
+}
+
+/// Rows of one group that pass all conditions, one group after the other.
+pub(super) struct GroupMask {
+    kept: Kept,
+    /// All ones for a row that is kept, where some are.
+    mask: GroupOffsets,
+    offsets: GroupOffsets,
 }
 
 impl<'a> PackedFilter<'a> {
@@ -139,7 +158,7 @@ impl<'a> PackedFilter<'a> {
     }
 
     /// Masks out the rows of a group that do not pass.
-    fn mask(&self, group: usize, statistics: bool, kept: &mut Kept, offsets: &mut GroupOffsets) -> Result<()> {
+    fn mask(&self, group: usize, statistics: bool, into: &mut GroupMask) -> Result<()> {
         let (lowest, highest) = self.column.bounds(group);
         let exceptions = self.column.exceptions(group);
         let (from, to) = (self.bounds.0.max(lowest), self.bounds.1.min(highest));
@@ -147,23 +166,23 @@ impl<'a> PackedFilter<'a> {
             let (holds_all, holds_none) = (from == lowest && to == highest, from > to);
             if holds_all || holds_none {
                 if holds_all == self.outside {
-                    *kept = Kept::None;
+                    into.kept = Kept::None;
                 }
                 return Ok(());
             }
         }
-        if matches!(kept, Kept::All) {
-            *kept = Kept::Some(Box::new([KEPT; GROUP_VALUES]));
+        if into.kept == Kept::All {
+            into.kept = Kept::Some;
+            into.mask = [KEPT; GROUP_VALUES];
         }
-        let Kept::Some(mask) = kept else { return Ok(()) };
-        self.column.offsets(group, offsets)?;
-        let before: Vec<u32> = exceptions.iter().map(|(place, _)| mask[place % GROUP_VALUES]).collect();
+        self.column.offsets(group, &mut into.offsets)?;
+        let before: Vec<u32> = exceptions.iter().map(|(place, _)| into.mask[place % GROUP_VALUES]).collect();
         // Both lie in the group, whose span is below 2^32, where they do not cross.
         let bounds =
             if from > to { (1, 0) } else { (from.wrapping_sub(lowest) as u32, to.wrapping_sub(lowest) as u32) };
-        self.column.mask_between(offsets, bounds, self.outside, mask);
+        self.column.mask_between(&into.offsets, bounds, self.outside, &mut into.mask);
         for ((place, value), before) in exceptions.iter().zip(before) {
-            mask[place % GROUP_VALUES] = if self.filter.accepts(*value) { before } else { 0 };
+            into.mask[place % GROUP_VALUES] = if self.filter.accepts(*value) { before } else { 0 };
         }
         Ok(())
     }
@@ -179,17 +198,31 @@ fn first_where(lowest: i64, highest: i64, holds: impl Fn(i64) -> bool) -> i128 {
     from
 }
 
-/// The rows of a group that pass all conditions.
-pub(super) fn kept(filters: &[PackedFilter<'_>], group: usize, statistics: bool) -> Result<Kept> {
-    let mut kept = Kept::All;
-    let mut offsets = [0; GROUP_VALUES];
-    for filter in filters {
-        filter.mask(group, statistics, &mut kept, &mut offsets)?;
-        if matches!(kept, Kept::None) {
-            break;
+impl GroupMask {
+    pub(super) fn new() -> Box<Self> {
+        Box::new(Self { kept: Kept::All, mask: [KEPT; GROUP_VALUES], offsets: [0; GROUP_VALUES] })
+    }
+
+    /// Finds the rows of a group that pass all conditions.
+    pub(super) fn find(&mut self, filters: &[PackedFilter<'_>], group: usize, statistics: bool) -> Result<Kept> {
+        self.kept = Kept::All;
+        for filter in filters {
+            filter.mask(group, statistics, self)?;
+            if self.kept == Kept::None {
+                break;
+            }
+        }
+        Ok(self.kept)
+    }
+
+    /// The first place from one on, before another, that is kept.
+    pub(super) fn first_kept(&self, places: std::ops::Range<usize>) -> Option<usize> {
+        match self.kept {
+            Kept::All => Some(places.start).filter(|start| *start < places.end),
+            Kept::None => None,
+            Kept::Some => places.clone().find(|place| self.mask[*place] != 0),
         }
     }
-    Ok(kept)
 }
 
 /// A packed column with the group that is being read.
@@ -198,12 +231,21 @@ pub(super) struct PackedColumn<'a> {
     whole: bool,
     offsets: Box<GroupOffsets>,
     unpacked: Option<usize>,
+    floats: Box<[f64; GROUP_VALUES]>,
+    /// The group whose floats these are.
+    scaled: Option<usize>,
 }
 
 impl<'a> PackedColumn<'a> {
     /// A column whose values are `whole` or not.
     pub(super) fn new(values: PackedValues<'a>, whole: bool) -> Self {
-        Self { values, whole, offsets: Box::new([0; GROUP_VALUES]), unpacked: None }
+        let (offsets, floats) = (Box::new([0; GROUP_VALUES]), Box::new([0.0; GROUP_VALUES]));
+        Self { values, whole, offsets, unpacked: None, floats, scaled: None }
+    }
+
+    /// Whether its values are whole numbers.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     fn unpack(&mut self, group: usize) -> Result<()> {
@@ -214,30 +256,31 @@ impl<'a> PackedColumn<'a> {
         Ok(())
     }
 
-    /// Adds some places of a group, or those of them that a mask keeps, to a part. `times` are those of the group.
+    /// Adds some places of a group of so many, or those of them that a mask keeps, to a part.
     pub(super) fn add(
         &mut self,
         group: usize,
         places: std::ops::Range<usize>,
-        kept: &Kept,
-        (times, needs): (&[i64], Needs),
+        (kept, length): (&GroupMask, usize),
+        needs: Needs,
         part: &mut PackedPart,
     ) -> Result<()> {
-        let plain = matches!(kept, Kept::All) && self.values.exceptions(group).is_empty();
+        let exceptions = self.values.exceptions(group).len();
+        let plain = kept.kept == Kept::All && exceptions == 0;
         let (lowest, highest) = self.values.bounds(group);
-        if plain && places.len() == times.len() && !needs.whole_blocks && !needs.extremes {
+        if plain && places.len() == length && !needs.whole_blocks && !needs.extremes && !needs.values {
             part.add_wholes(places.len() as u64, self.values.sum(group)?, (lowest, highest));
             return Ok(());
         }
         self.unpack(group)?;
         let own;
-        let mask = match kept {
-            Kept::All if plain => None,
-            Kept::Some(mask) if self.values.exceptions(group).is_empty() => Some(&**mask),
-            _ => {
+        let mask = match kept.kept {
+            _ if exceptions > 0 => {
                 own = self.mask(group, kept);
                 Some(&own)
             }
+            Kept::All => None,
+            _ => Some(&kept.mask),
         };
         let mask = mask.map(|mask| &mask[places.clone()]);
         let summary = self.values.summarise(&self.offsets[places.clone()], mask, needs.deviation);
@@ -249,33 +292,64 @@ impl<'a> PackedColumn<'a> {
                 let (mean, m2) = moments(lowest, &summary);
                 part.add_moments(summary.count, self.values.scaled(mean), self.values.scaled(self.values.scaled(m2)));
             }
-        }
-        let is_kept = |place: usize| match kept {
-            Kept::All => true,
-            Kept::None => false,
-            Kept::Some(mask) => mask[place] != 0,
-        };
-        for (place, value) in self.values.exceptions(group) {
-            let place = place % GROUP_VALUES;
-            if places.contains(&place) && is_kept(place) {
-                part.add_other(*value, needs.deviation);
+            if needs.values {
+                self.scale(group);
+                let floats = &self.floats[places.clone()];
+                match mask {
+                    None => part.values.extend_from_slice(floats),
+                    Some(mask) => {
+                        let kept = floats.iter().zip(mask).filter(|(_, kept)| **kept != 0);
+                        part.values.extend(kept.map(|(value, _)| value));
+                    }
+                }
             }
         }
-        if needs.ends {
-            let known = |place: &usize| is_kept(*place) && !self.value(group, *place).is_nan();
-            if let (Some(first), Some(last)) = (places.clone().find(known), places.clone().rfind(known)) {
-                part.add_ends(self.sample(group, first, times), self.sample(group, last, times));
+        if exceptions > 0 {
+            for (place, value) in self.values.exceptions(group) {
+                let place = place % GROUP_VALUES;
+                if places.contains(&place) && kept.first_kept(place..place + 1).is_some() {
+                    part.add_other(*value, needs);
+                }
             }
         }
         Ok(())
     }
 
+    /// Makes the floats of a group; in places of exceptions they mean nothing.
+    fn scale(&mut self, group: usize) {
+        if self.scaled != Some(group) {
+            self.values.floats(group, &self.offsets, &mut self.floats);
+            self.scaled = Some(group);
+        }
+    }
+
+    /// Notes the first and the last value among some places of a group, which is unpacked; `time` says the time of a place.
+    pub(super) fn add_ends(
+        &mut self,
+        group: usize,
+        places: std::ops::Range<usize>,
+        kept: &GroupMask,
+        part: &mut PackedPart,
+        mut time: impl FnMut(usize) -> Result<i64>,
+    ) -> Result<()> {
+        self.unpack(group)?;
+        let known = |place: &usize| kept.first_kept(*place..place + 1).is_some() && !self.value(group, *place).is_nan();
+        if let (Some(first), Some(last)) = (places.clone().find(known), places.clone().rfind(known)) {
+            let mut sample = |place: usize| {
+                let integer = if self.whole { self.whole_at(group, place) } else { 0 };
+                Ok(Sample { time: time(place)?, value: self.value(group, place), integer })
+            };
+            part.add_ends(sample(first)?, sample(last)?);
+        }
+        Ok(())
+    }
+
     /// The mask of a group without the places of exceptions.
-    fn mask(&self, group: usize, kept: &Kept) -> GroupOffsets {
-        let mut mask = match kept {
+    fn mask(&self, group: usize, kept: &GroupMask) -> GroupOffsets {
+        let mut mask = match kept.kept {
             Kept::All => [KEPT; GROUP_VALUES],
             Kept::None => [0; GROUP_VALUES],
-            Kept::Some(mask) => **mask,
+            Kept::Some => kept.mask,
         };
         for (place, _) in self.values.exceptions(group) {
             mask[place % GROUP_VALUES] = 0;
@@ -290,11 +364,6 @@ impl<'a> PackedColumn<'a> {
     fn value(&self, group: usize, place: usize) -> f64 {
         let exception = self.values.exceptions(group).iter().find(|(at, _)| at % GROUP_VALUES == place);
         exception.map_or_else(|| self.values.value(self.whole_at(group, place)), |(_, value)| *value)
-    }
-
-    fn sample(&self, group: usize, place: usize, times: &[i64]) -> Sample {
-        let integer = if self.whole { self.whole_at(group, place) } else { 0 };
-        Sample { time: times[place], value: self.value(group, place), integer }
     }
 
     /// What a part says, as values.
@@ -315,8 +384,7 @@ impl<'a> PackedColumn<'a> {
             sum,
             sum_integer: if self.whole { part.sum } else { 0 },
             ends: (first, last),
-            mean: part.mean,
-            m2: part.m2,
+            moments: part.moments,
         }
     }
 }

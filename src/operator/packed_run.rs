@@ -1,36 +1,38 @@
 //! A block on its way through a query as it is stored: what can be added up on packed whole numbers is not decoded.
 //!
-//! Guarantees: it answers what [`super::run`] answers from decoded rows, or says that it can not and has added nothing.
+//! Guarantees: it answers what [`super::run`] answers from decoded rows, or says that it can not and has added nothing. Groups are
+//! taken one after the other; one that no row of passes is not looked at further, nor is the time of its rows.
 
 use crate::codec::{GROUP_VALUES, PackedValues};
 use crate::error::Result;
 use crate::model::{MetricHandle, MetricType, Presence};
 use crate::scan::Block;
 use crate::segment::EncodedSlice;
-use crate::time::Timestamp;
 
-use super::packed::{Kept, PackedColumn, PackedFilter, PackedPart, kept};
+use super::packed::{GroupMask, Kept, PackedColumn, PackedFilter, PackedPart};
 use super::run::DeviceRun;
-
-/// A run of rows of one stretch and window.
-type Run = (usize, Timestamp, std::ops::Range<usize>);
+use super::runs::{Instants, PresentTimes, Run};
 
 /// A column of a block, as far as it can be asked about where it lies.
 enum Found<'s> {
     /// The block has no such column.
     Absent,
-    Packed(PackedValues<'s>),
+    Packed(Presence, PackedValues<'s>),
     /// It has to be decoded.
     Other,
 }
 
 fn find(slice: &EncodedSlice, metric: MetricHandle) -> Result<Found<'_>> {
     let Some(column) = slice.column(metric)? else { return Ok(Found::Absent) };
-    if column.presence != Presence::All {
-        return Ok(Found::Other);
-    }
     let packed = PackedValues::read(column.values, column.metric_type, column.present);
-    Ok(packed.map_err(|error| column.located(error))?.map_or(Found::Other, Found::Packed))
+    let packed = packed.map_err(|error| column.located(error))?;
+    Ok(packed.map_or(Found::Other, |packed| Found::Packed(column.presence, packed)))
+}
+
+/// Columns that have values in the same rows, with their places among the expressions.
+struct Together<'s> {
+    presence: Presence,
+    columns: Vec<(usize, PackedColumn<'s>)>,
 }
 
 impl DeviceRun<'_> {
@@ -49,80 +51,124 @@ impl DeviceRun<'_> {
     fn answer(&mut self, slice: &EncodedSlice) -> Result<bool> {
         let prepared = self.work.prepared;
         let mut filters = Vec::with_capacity(prepared.filters.len());
+        let mut together: Vec<Together<'_>> = Vec::new();
         for (filter, metric) in prepared.query.filters.iter().zip(&prepared.filters) {
             match find(slice, metric.handle)? {
-                Found::Packed(values) => filters.push(PackedFilter::new(filter, values, metric.metric_type)),
+                Found::Packed(presence, values) => {
+                    filters.push(PackedFilter::new(filter, values, metric.metric_type));
+                    put_together(&mut together, presence);
+                }
                 // Nothing passes a condition on what is not there.
                 Found::Absent => return Ok(true),
                 Found::Other => return Ok(false),
             }
         }
-        let mut columns = Vec::with_capacity(prepared.operands.len());
         for (place, operands) in prepared.operands.iter().enumerate() {
             match find(slice, operands[0].handle)? {
-                Found::Packed(values) => columns.push((place, PackedColumn::new(values, prepared.is_whole(place)))),
+                Found::Packed(presence, values) => {
+                    let column = PackedColumn::new(values, prepared.is_whole(place));
+                    put_together(&mut together, presence).columns.push((place, column));
+                }
                 Found::Absent => {}
                 Found::Other => return Ok(false),
             }
         }
-        let times = slice.times()?;
-        let runs = self.runs(&times);
-        self.add_up(&times, &runs, &filters, &mut columns)?;
-        let blocks = (filters.len() + columns.len()) as u64;
-        self.work.scan.note_packed(blocks, blocks * times.len() as u64, slice.bytes_read());
+        if !filters.is_empty() && together.len() > 1 {
+            return Ok(false);
+        }
+        let columns = filters.len() + together.iter().map(|together| together.columns.len()).sum::<usize>();
+        let mut times = slice.packed_times()?;
+        for Together { presence, mut columns } in together {
+            let positions = match &presence {
+                Presence::All => None,
+                Presence::Positions(positions) => Some(positions.as_slice()),
+            };
+            let added = self.add_up(PresentTimes { times: &mut times, positions }, &filters, &mut columns);
+            added.map_err(|error| slice.located(error))?;
+        }
+        let values = (columns * times.rows()) as u64;
+        self.work.scan.note_packed(columns as u64, values, slice.bytes_read());
         Ok(true)
     }
 
     /// Adds up group by group; a run may reach over several.
     fn add_up(
         &mut self,
-        times: &[i64],
-        runs: &[Run],
+        mut times: PresentTimes<'_, '_>,
         filters: &[PackedFilter<'_>],
         columns: &mut [(usize, PackedColumn<'_>)],
     ) -> Result<()> {
         let (needs, statistics) = (self.work.prepared.needs, self.work.prepared.query.statistics);
+        let (finder, rows) = (self.finder(), times.rows());
         let mut parts = vec![PackedPart::default(); columns.len()];
-        let mut runs = runs.iter().peekable();
-        for (group, group_times) in times.chunks(GROUP_VALUES).enumerate() {
-            let start = group * GROUP_VALUES;
-            let end = start + group_times.len();
-            if runs.peek().is_none_or(|(.., run)| run.start >= end) {
+        let mut kept = GroupMask::new();
+        let mut current: Option<Run> = None;
+        for group in 0..rows.div_ceil(GROUP_VALUES) {
+            if kept.find(filters, group, statistics)? == Kept::None {
                 continue;
             }
-            let kept = kept(filters, group, statistics)?;
-            while let Some((stretch, window, run)) = runs.peek().filter(|(.., run)| run.start < end) {
-                let places = run.start.max(start) - start..run.end.min(end) - start;
-                if !matches!(kept, Kept::None) {
+            let start = group * GROUP_VALUES;
+            let length = GROUP_VALUES.min(rows - start);
+            let mut place = 0;
+            while let Some(next) = kept.first_kept(place..length) {
+                let run = match current.take() {
+                    Some(run) if start + next < run.rows.end => run,
+                    ended => {
+                        self.flush(ended.as_ref(), columns, &mut parts)?;
+                        let Some(run) = finder.next(&mut times, start + next)? else { return Ok(()) };
+                        run
+                    }
+                };
+                let places = run.rows.start.saturating_sub(start).max(next)..length.min(run.rows.end - start);
+                place = places.end.max(places.start.min(length));
+                if !places.is_empty() {
                     for ((_, column), part) in columns.iter_mut().zip(&mut parts) {
-                        column.add(group, places.clone(), &kept, (group_times, needs), part)?;
+                        column.add(group, places.clone(), (&kept, length), needs, part)?;
+                        if needs.ends {
+                            column.add_ends(group, places.clone(), &kept, part, |place| times.at(start + place))?;
+                        }
                     }
                 }
-                if run.end > end {
-                    break;
-                }
-                self.flush((*stretch, *window), columns, &mut parts)?;
-                runs.next();
+                current = Some(run);
             }
         }
-        Ok(())
+        self.flush(current.as_ref(), columns, &mut parts)
     }
 
     /// Adds what a run added up to, and begins the next.
     fn flush(
         &mut self,
-        (stretch, window): (usize, Timestamp),
+        run: Option<&Run>,
         columns: &[(usize, PackedColumn<'_>)],
         parts: &mut [PackedPart],
     ) -> Result<()> {
+        let Some(run) = run else { return Ok(()) };
+        let needs = self.work.prepared.needs;
         for ((place, column), part) in columns.iter().zip(parts) {
             if !part.is_empty() {
-                self.parts(stretch, window)[*place].add_summary(&column.summary(part));
-                *part = PackedPart::default();
+                let summary = column.summary(part);
+                self.change(run.stretch, run.window, |whole| {
+                    let whole = &mut whole[*place];
+                    whole.add_summary(&summary, needs.whole_blocks || column.is_whole());
+                    if needs.values {
+                        whole.add_values(part.values());
+                    }
+                });
+                part.clear();
             }
         }
         self.report()
     }
+}
+
+/// Those with the same presence as another, which are none so far where it is new.
+fn put_together<'t, 's>(all: &'t mut Vec<Together<'s>>, presence: Presence) -> &'t mut Together<'s> {
+    let known = all.iter().position(|together| together.presence == presence);
+    let place = known.unwrap_or_else(|| {
+        all.push(Together { presence, columns: Vec::new() });
+        all.len() - 1
+    });
+    &mut all[place]
 }
 
 /// Whether values of a type may add up as they are stored.

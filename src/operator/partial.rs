@@ -5,6 +5,8 @@
 //! algorithm for computing sample variances", 1979), where the distance of two means in time is that of whole nanoseconds plus
 //! what lies beyond them: days since 1970 as one float would be a third of a microsecond coarse. Parts are merged in the order of
 //! the devices' ids.
+//!
+//! There is one for each hour of each device where such are asked for: what few questions need stands aside.
 
 use std::sync::Arc;
 
@@ -27,7 +29,6 @@ pub(super) struct Sample {
 /// Growth from sample to sample.
 #[derive(Debug, Clone, Copy, Default)]
 struct Growth {
-    count: u64,
     sum: CompensatedSum,
     sum_integer: i128,
     elapsed_ns: i128,
@@ -36,42 +37,45 @@ struct Growth {
 }
 
 /// A part of one metric in one group and window.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Partial {
     count: u64,
     count_nan: u64,
     min: f64,
     max: f64,
     sum: CompensatedSum,
+    values: Option<Distribution>,
+    more: Option<Box<More>>,
+}
+
+/// What counts, means and floats as extremes do without.
+#[derive(Debug, Clone, Default)]
+struct More {
     sum_integer: i128,
     integers: [i64; 2],
     first: Sample,
     last: Sample,
-    mean: f64,
-    m2: f64,
-    /// The mean instant lies `x_mean` days after `x_anchor`, which is within a nanosecond of it.
-    x_anchor: i64,
-    x_mean: f64,
-    x_m2: f64,
-    xy: f64,
-    values: Option<Box<Distribution>>,
-    growth: Option<Box<Growth>>,
+    moments: Moments,
+    growth: Option<Growth>,
     /// The first and the last text, with their instants.
     texts: Option<Box<[(i64, Arc<str>); 2]>>,
 }
 
-/// Moments of a run of samples.
-struct Moments {
-    count: u64,
-    mean: f64,
-    m2: f64,
-    x_anchor: i64,
-    x_mean: f64,
-    x_m2: f64,
-    xy: f64,
+/// Moments of samples.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moments {
+    pub(super) count: u64,
+    pub(super) mean: f64,
+    pub(super) m2: f64,
+    /// The mean instant lies `x_mean` days after `x_anchor`, which is within a nanosecond of it once merged.
+    pub(super) x_anchor: i64,
+    pub(super) x_mean: f64,
+    pub(super) x_m2: f64,
+    pub(super) xy: f64,
 }
 
 /// What a run of samples of one device adds up to.
+#[derive(Debug, Default)]
 pub(super) struct RunSummary {
     /// Samples that are not NaN, and those that are.
     pub(super) count: u64,
@@ -83,9 +87,8 @@ pub(super) struct RunSummary {
     pub(super) sum_integer: i128,
     /// The first and the last sample, where they are asked for.
     pub(super) ends: (Sample, Sample),
-    /// Mean and sum of squared distances from it, where they are asked for.
-    pub(super) mean: f64,
-    pub(super) m2: f64,
+    /// Moments, as far as they are asked for; of as many samples as there are.
+    pub(super) moments: Moments,
 }
 
 /// Days between two instants.
@@ -93,11 +96,25 @@ fn days(from: i64, to: i64) -> f64 {
     (i128::from(to) - i128::from(from)) as f64 / DAY_NS as f64
 }
 
+impl Default for Partial {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            count_nan: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            sum: CompensatedSum::default(),
+            values: None,
+            more: None,
+        }
+    }
+}
+
 impl Partial {
-    /// Adds samples of one device in time order, none of them NaN: `integers` beside the values where they are whole.
+    /// Adds samples of one device in time order: `integers` beside the values where they are whole.
     pub(super) fn add_run(&mut self, times: &[i64], values: &[f64], integers: Option<&[i64]>, needs: Needs) {
-        if let Some(distribution) = needs.values.then(|| self.values.get_or_insert_default()) {
-            distribution.extend(values.iter().copied());
+        if needs.values {
+            self.add_values(values);
         }
         let mut count = 0_u64;
         let mut sum = CompensatedSum::default();
@@ -122,99 +139,112 @@ impl Partial {
             }
             sum.add(plain);
         }
-        self.count_nan += values.len() as u64 - count;
+        let count_nan = values.len() as u64 - count;
         if count == 0 {
+            self.count_nan += count_nan;
             return;
         }
         let whole = |place: usize| integers.map_or(0, |integers| integers[place]);
-        let ends = integers.map(|integers| {
+        let extremes = |integers: &[i64]| {
             integers.iter().fold([i64::MAX, i64::MIN], |ends, value| [ends[0].min(*value), ends[1].max(*value)])
-        });
+        };
         let sample = |place: usize| Sample { time: times[place], value: values[place], integer: whole(place) };
-        let total: i128 = integers.map_or(0, |integers| integers.iter().map(|value| i128::from(*value)).sum());
-        self.merge_ends((min + 0.0, max + 0.0), ends.unwrap_or_default(), sample(run.0), sample(run.1));
-        let moments =
-            if needs.whole_blocks { moments(times, values, sum.value(), (run.0, count)) } else { empty_moments(count) };
-        self.merge_moments(&moments);
-        self.sum.merge(sum);
-        self.sum_integer += total;
+        let of_moments = |_| moments(times, values, sum.value(), (run.0, count));
+        let summary = RunSummary {
+            count,
+            count_nan,
+            extremes: (min + 0.0, max + 0.0),
+            integers: integers.map(extremes).unwrap_or_default(),
+            sum,
+            sum_integer: integers.map_or(0, |integers| integers.iter().map(|value| i128::from(*value)).sum()),
+            ends: (sample(run.0), sample(run.1)),
+            moments: needs.whole_blocks.then_some(()).map(of_moments).unwrap_or_default(),
+        };
+        self.add_summary(&summary, needs.whole_blocks || integers.is_some());
     }
 
-    /// Adds what a run adds up to: enough for all but slopes, quantiles and growth.
-    pub(super) fn add_summary(&mut self, run: &RunSummary) {
+    /// Adds values for quantiles; NaN among them are skipped.
+    pub(super) fn add_values(&mut self, values: &[f64]) {
+        self.values.get_or_insert_default().extend(values);
+    }
+
+    /// Adds what a run adds up to, all of it only where `more` than counts, sums and extremes of floats are needed.
+    pub(super) fn add_summary(&mut self, run: &RunSummary, more: bool) {
         self.count_nan += run.count_nan;
         if run.count == 0 {
             return;
         }
-        self.merge_ends(run.extremes, run.integers, run.ends.0, run.ends.1);
-        self.merge_moments(&Moments { mean: run.mean, m2: run.m2, ..empty_moments(run.count) });
-        self.sum.merge(run.sum);
-        self.sum_integer += run.sum_integer;
+        if more {
+            let moments = Moments { count: run.count, ..run.moments };
+            self.more.get_or_insert_default().merge_ends(run.integers, run.ends, &moments, run.sum_integer);
+        }
+        self.merge_plain(run.count, run.extremes, run.sum);
+    }
+
+    fn merge_plain(&mut self, count: u64, extremes: (f64, f64), sum: CompensatedSum) {
+        self.count += count;
+        self.min = if extremes.0 < self.min { extremes.0 } else { self.min };
+        self.max = if extremes.1 > self.max { extremes.1 } else { self.max };
+        self.sum.merge(sum);
     }
 
     /// Adds a block by its statistics.
-    pub(super) fn add_statistics(&mut self, statistics: &BlockStatistics, bucket_start: i64) {
-        self.count_nan += statistics.count_nan;
-        if statistics.count == 0 {
-            return;
-        }
+    pub(super) fn add_statistics(&mut self, statistics: &BlockStatistics, bucket_start: i64, needs: Needs) {
         let [min, max, first, last] = statistics.integers.unwrap_or_default();
-        self.merge_ends(
-            (statistics.min, statistics.max),
-            [min, max],
-            Sample { time: statistics.first_time, value: statistics.first, integer: first },
-            Sample { time: statistics.last_time, value: statistics.last, integer: last },
-        );
+        let mut sum = CompensatedSum::default();
+        sum.add(statistics.sum);
         // The only instant of a block is its mean, to the nanosecond.
         let (x_anchor, x_mean) =
             if statistics.count == 1 { (statistics.first_time, 0.0) } else { (bucket_start, statistics.x_mean) };
-        self.merge_moments(&Moments {
+        let summary = RunSummary {
             count: statistics.count,
-            mean: statistics.mean,
-            m2: statistics.m2,
-            x_anchor,
-            x_mean,
-            x_m2: statistics.x_m2,
-            xy: statistics.xy,
-        });
-        self.sum.add(statistics.sum);
-        self.sum_integer += statistics.sum_integer.unwrap_or_default();
+            count_nan: statistics.count_nan,
+            extremes: (statistics.min, statistics.max),
+            integers: [min, max],
+            sum,
+            sum_integer: statistics.sum_integer.unwrap_or_default(),
+            ends: (
+                Sample { time: statistics.first_time, value: statistics.first, integer: first },
+                Sample { time: statistics.last_time, value: statistics.last, integer: last },
+            ),
+            moments: Moments {
+                count: statistics.count,
+                mean: statistics.mean,
+                m2: statistics.m2,
+                x_anchor,
+                x_mean,
+                x_m2: statistics.x_m2,
+                xy: statistics.xy,
+            },
+        };
+        self.add_summary(&summary, needs.whole_blocks || statistics.integers.is_some());
     }
 
-    /// Adds an hour of a rollup: enough for count, sum, mean, minimum and maximum.
-    pub(super) fn add_hour(&mut self, cell: &RollupCell) {
-        self.count_nan += u64::from(cell.count_nan);
-        if cell.count == 0 {
-            return;
-        }
-        let whole = cell.sum_integer.map_or([0, 0], |_| [cell.min as i64, cell.max as i64]);
-        self.merge_ends((cell.min, cell.max), whole, Sample::default(), Sample::default());
-        // Who asks hours asks for no moments.
-        self.count += u64::from(cell.count);
-        self.sum.add(cell.sum);
-        self.sum_integer += cell.sum_integer.unwrap_or_default();
+    /// Adds a cell of a rollup: enough for count, sum, mean, minimum and maximum.
+    pub(super) fn add_cell(&mut self, cell: &RollupCell) {
+        let mut sum = CompensatedSum::default();
+        sum.add(cell.sum);
+        let summary = RunSummary {
+            count: u64::from(cell.count),
+            count_nan: u64::from(cell.count_nan),
+            extremes: (cell.min, cell.max),
+            integers: cell.sum_integer.map_or([0, 0], |_| [cell.min as i64, cell.max as i64]),
+            sum,
+            sum_integer: cell.sum_integer.unwrap_or_default(),
+            ..RunSummary::default()
+        };
+        self.add_summary(&summary, cell.sum_integer.is_some());
     }
 
     /// Adds the first and the last text of a run, with their instants.
-    pub(super) fn add_texts(&mut self, [first, last]: [(i64, Arc<str>); 2]) {
-        match self.texts.as_deref_mut() {
-            None => self.texts = Some(Box::new([first, last])),
-            Some(ours) => {
-                if first.0 < ours[0].0 {
-                    ours[0] = first;
-                }
-                if last.0 >= ours[1].0 {
-                    ours[1] = last;
-                }
-            }
-        }
+    pub(super) fn add_texts(&mut self, texts: [(i64, Arc<str>); 2]) {
+        self.more.get_or_insert_default().add_texts(texts);
     }
 
     /// Adds the growth from one sample of a device to its next.
     pub(super) fn add_growth(&mut self, before: Sample, after: Sample, nature: Nature) {
-        let growth = self.growth.get_or_insert_default();
+        let growth = self.more.get_or_insert_default().growth.get_or_insert_default();
         let reset = nature == Nature::Counter && after.value < before.value;
-        growth.count += 1;
         growth.sum.add(if reset { after.value } else { after.value - before.value });
         let whole_before = if reset { 0 } else { i128::from(before.integer) };
         growth.sum_integer += i128::from(after.integer) - whole_before;
@@ -223,86 +253,30 @@ impl Partial {
 
     /// Ends the part of one device: its rate is fixed before devices are summed. Integers are `whole`.
     pub(super) fn end_device(&mut self, whole: bool) {
-        if let Some(growth) = self.growth.as_mut().filter(|growth| growth.elapsed_ns > 0) {
+        let growth = self.more.as_mut().and_then(|more| more.growth.as_mut());
+        if let Some(growth) = growth.filter(|growth| growth.elapsed_ns > 0) {
             let seconds = growth.elapsed_ns as f64 / SECOND_NS as f64;
             let grown = if whole { growth.sum_integer as f64 } else { growth.sum.value() };
             growth.rate.add(grown / seconds);
         }
     }
 
-    fn merge_ends(&mut self, ends: (f64, f64), whole: [i64; 2], first: Sample, last: Sample) {
-        if self.count == 0 {
-            (self.min, self.max, self.integers, self.first, self.last) = (ends.0, ends.1, whole, first, last);
-            return;
-        }
-        self.min = if ends.0 < self.min { ends.0 } else { self.min };
-        self.max = if ends.1 > self.max { ends.1 } else { self.max };
-        self.integers = [self.integers[0].min(whole[0]), self.integers[1].max(whole[1])];
-        // Devices come in order of their ids: of one instant the first keeps `first`, and the last takes `last`.
-        if first.time < self.first.time {
-            self.first = first;
-        }
-        if last.time >= self.last.time {
-            self.last = last;
-        }
-    }
-
-    fn merge_moments(&mut self, other: &Moments) {
-        let (ours, theirs) = (self.count as f64, other.count as f64);
-        let total = ours + theirs;
-        if self.count == 0 {
-            (self.mean, self.m2, self.x_anchor, self.x_mean, self.x_m2, self.xy) =
-                (other.mean, other.m2, other.x_anchor, other.x_mean, other.x_m2, other.xy);
-        } else {
-            let apart = other.mean - self.mean;
-            let x_apart = days(self.x_anchor, other.x_anchor) + (other.x_mean - self.x_mean);
-            let weight = ours * theirs / total;
-            self.m2 += other.m2 + apart * apart * weight;
-            self.x_m2 += other.x_m2 + x_apart * x_apart * weight;
-            self.xy += other.xy + apart * x_apart * weight;
-            self.mean += apart * theirs / total;
-            self.x_mean += x_apart * theirs / total;
-        }
-        self.count += other.count;
-        // The anchor goes with the mean, so that what is beside it stays small and exact.
-        let whole_ns = (self.x_mean * DAY_NS as f64).round();
-        self.x_anchor = self.x_anchor.saturating_add(whole_ns as i64);
-        self.x_mean -= whole_ns / DAY_NS as f64;
-    }
-
     /// Adds a later part.
     pub(super) fn merge(&mut self, other: Self) {
         self.count_nan += other.count_nan;
-        if let Some(theirs) = other.growth {
-            let ours = self.growth.get_or_insert_default();
-            ours.count += theirs.count;
-            ours.sum.merge(theirs.sum);
-            ours.sum_integer += theirs.sum_integer;
-            ours.rate.merge(theirs.rate);
-        }
         match (&mut self.values, other.values) {
+            (Some(ours), Some(theirs)) => ours.merge(theirs),
+            (ours @ None, theirs) => *ours = theirs,
+            _ => {}
+        }
+        match (&mut self.more, other.more) {
             (Some(ours), Some(theirs)) => ours.merge(*theirs),
             (ours @ None, theirs) => *ours = theirs,
             _ => {}
         }
-        if let Some(texts) = other.texts {
-            self.add_texts(*texts);
+        if other.count > 0 {
+            self.merge_plain(other.count, (other.min, other.max), other.sum);
         }
-        if other.count == 0 {
-            return;
-        }
-        self.merge_ends((other.min, other.max), other.integers, other.first, other.last);
-        self.merge_moments(&Moments {
-            count: other.count,
-            mean: other.mean,
-            m2: other.m2,
-            x_anchor: other.x_anchor,
-            x_mean: other.x_mean,
-            x_m2: other.x_m2,
-            xy: other.xy,
-        });
-        self.sum.merge(other.sum);
-        self.sum_integer += other.sum_integer;
     }
 
     /// Whether no sample was seen, NaN included.
@@ -320,58 +294,148 @@ impl Partial {
 
     /// Mean and standard deviation of a sample.
     pub(super) fn mean_and_deviation(&self) -> Option<(f64, f64)> {
-        (self.count > 1).then(|| (self.sum.value() / self.count as f64, (self.m2 / (self.count - 1) as f64).sqrt()))
+        let m2 = self.more.as_ref()?.moments.m2;
+        (self.count > 1).then(|| (self.sum.value() / self.count as f64, (m2 / (self.count - 1) as f64).sqrt()))
     }
 
     /// The answer of an aggregate.
     pub(super) fn finish(&mut self, aggregate: Aggregate, metric_type: MetricType) -> Cell {
+        let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
+        match aggregate {
+            Aggregate::Count => Cell::Integer(self.count as i64),
+            Aggregate::CountNan => Cell::Integer(self.count_nan as i64),
+            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0))),
+            Aggregate::Percentile(percent) => float(self.values.as_mut().and_then(|values| values.percentile(percent))),
+            Aggregate::Histogram => match &self.values {
+                Some(values) if self.count > 0 => Cell::Text(values.histogram()),
+                _ => Cell::Null,
+            },
+            _ => match &self.more {
+                Some(more) => self.finish_more(more, aggregate, metric_type),
+                None if self.count == 0 => Cell::Null,
+                None => self.finish_plain(aggregate),
+            },
+        }
+    }
+
+    /// The answer of an aggregate of floats.
+    fn finish_plain(&self, aggregate: Aggregate) -> Cell {
+        match aggregate {
+            Aggregate::Sum => Cell::Float(self.sum.value()),
+            Aggregate::Mean => self.mean().map_or(Cell::Null, Cell::Float),
+            Aggregate::Min => Cell::Float(self.min),
+            Aggregate::Max => Cell::Float(self.max),
+            _ => Cell::Null,
+        }
+    }
+
+    fn finish_more(&self, more: &More, aggregate: Aggregate, metric_type: MetricType) -> Cell {
         let whole = matches!(metric_type, MetricType::Integer | MetricType::Boolean);
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
         let either = |value: f64, integer: i64| if whole { Cell::Integer(integer) } else { Cell::Float(value) };
         let integer = |sum: i128| i64::try_from(sum).map_or_else(|_| Cell::Float(sum as f64), Cell::Integer);
-        let some = self.count > 0;
-        if let (Some(texts), Aggregate::First | Aggregate::Last) = (&self.texts, aggregate) {
-            return Cell::Text(texts[usize::from(aggregate == Aggregate::Last)].1.to_string());
+        let (first, last, moments) = (more.first, more.last, more.moments);
+        match (aggregate, &more.texts) {
+            (Aggregate::First, Some(texts)) => return Cell::Text(texts[0].1.to_string()),
+            (Aggregate::Last, Some(texts)) => return Cell::Text(texts[1].1.to_string()),
+            _ => {}
         }
         match aggregate {
-            Aggregate::Count => Cell::Integer(self.count as i64),
-            Aggregate::CountNan => Cell::Integer(self.count_nan as i64),
-            Aggregate::Delta => self.growth.as_ref().map_or(Cell::Null, |growth| {
+            Aggregate::Delta => more.growth.map_or(Cell::Null, |growth| {
                 if whole { integer(growth.sum_integer) } else { Cell::Float(growth.sum.value()) }
             }),
-            Aggregate::Rate => float(self.growth.as_ref().map(|growth| growth.rate.value())),
-            _ if !some => Cell::Null,
-            Aggregate::Sum if whole => integer(self.sum_integer),
-            Aggregate::Sum => Cell::Float(self.sum.value()),
-            Aggregate::Mean if whole => Cell::Float(self.sum_integer as f64 / self.count as f64),
-            Aggregate::Mean => float(self.mean()),
-            Aggregate::Min => either(self.min, self.integers[0]),
-            Aggregate::Max => either(self.max, self.integers[1]),
-            Aggregate::First => either(self.first.value, self.first.integer),
-            Aggregate::Last => either(self.last.value, self.last.integer),
-            Aggregate::Variance => float((self.count > 1).then(|| self.m2 / (self.count - 1) as f64)),
+            Aggregate::Rate => float(more.growth.map(|growth| growth.rate.value())),
+            _ if self.count == 0 => Cell::Null,
+            Aggregate::Sum if whole => integer(more.sum_integer),
+            Aggregate::Mean if whole => Cell::Float(more.sum_integer as f64 / self.count as f64),
+            Aggregate::Min => either(self.min, more.integers[0]),
+            Aggregate::Max => either(self.max, more.integers[1]),
+            Aggregate::First => either(first.value, first.integer),
+            Aggregate::Last => either(last.value, last.integer),
+            Aggregate::Variance => float((self.count > 1).then(|| moments.m2 / (self.count - 1) as f64)),
             Aggregate::Stddev => float(self.mean_and_deviation().map(|(_, deviation)| deviation)),
-            Aggregate::Slope => {
-                float((self.first.time < self.last.time && self.x_m2 > 0.0).then(|| self.xy / self.x_m2))
-            }
-            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0))),
-            Aggregate::Percentile(percent) => float(self.values.as_mut().and_then(|values| values.percentile(percent))),
-            Aggregate::Histogram => self.values.as_ref().map_or(Cell::Null, |values| Cell::Text(values.histogram())),
+            Aggregate::Slope => float((first.time < last.time && moments.x_m2 > 0.0).then(|| moments.xy / moments.x_m2)),
+            _ => self.finish_plain(aggregate),
         }
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
-        let growth = if self.growth.is_some() { size_of::<Growth>() } else { 0 };
-        let texts = self.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
-        size_of::<Self>()
-            + growth
-            + texts
-            + self.values.as_ref().map_or(0, |values| values.memory_bytes() + size_of::<Distribution>())
+    /// What it takes beside its own place.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let texts = |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
+        self.more.as_ref().map_or(0, |more| size_of::<More>() + texts(more))
+            + self.values.as_ref().map_or(0, Distribution::heap_bytes)
     }
 }
 
-fn empty_moments(count: u64) -> Moments {
-    Moments { count, mean: 0.0, m2: 0.0, x_anchor: 0, x_mean: 0.0, x_m2: 0.0, xy: 0.0 }
+impl More {
+    fn merge(&mut self, other: Self) {
+        if let Some(theirs) = other.growth {
+            let ours = self.growth.get_or_insert_default();
+            ours.sum.merge(theirs.sum);
+            ours.sum_integer += theirs.sum_integer;
+            ours.rate.merge(theirs.rate);
+        }
+        if let Some(texts) = other.texts {
+            self.add_texts(*texts);
+        }
+        if other.moments.count > 0 {
+            self.merge_ends(other.integers, (other.first, other.last), &other.moments, other.sum_integer);
+        }
+    }
+
+    fn merge_ends(&mut self, whole: [i64; 2], (first, last): (Sample, Sample), moments: &Moments, sum_integer: i128) {
+        if self.moments.count == 0 {
+            (self.integers, self.first, self.last) = (whole, first, last);
+        }
+        self.integers = [self.integers[0].min(whole[0]), self.integers[1].max(whole[1])];
+        // Devices come in order of their ids: of one instant the first keeps `first`, and the last takes `last`.
+        if first.time < self.first.time {
+            self.first = first;
+        }
+        if last.time >= self.last.time {
+            self.last = last;
+        }
+        self.sum_integer += sum_integer;
+        self.moments.merge(moments);
+    }
+
+    fn add_texts(&mut self, [first, last]: [(i64, Arc<str>); 2]) {
+        match self.texts.as_deref_mut() {
+            None => self.texts = Some(Box::new([first, last])),
+            Some(ours) => {
+                if first.0 < ours[0].0 {
+                    ours[0] = first;
+                }
+                if last.0 >= ours[1].0 {
+                    ours[1] = last;
+                }
+            }
+        }
+    }
+}
+
+impl Moments {
+    pub(super) fn merge(&mut self, other: &Self) {
+        let (ours, theirs) = (self.count as f64, other.count as f64);
+        let total = ours + theirs;
+        if self.count == 0 {
+            *self = *other;
+        } else {
+            let apart = other.mean - self.mean;
+            let x_apart = days(self.x_anchor, other.x_anchor) + (other.x_mean - self.x_mean);
+            let weight = ours * theirs / total;
+            self.m2 += other.m2 + apart * apart * weight;
+            self.x_m2 += other.x_m2 + x_apart * x_apart * weight;
+            self.xy += other.xy + apart * x_apart * weight;
+            self.mean += apart * theirs / total;
+            self.x_mean += x_apart * theirs / total;
+            self.count += other.count;
+        }
+        // The anchor goes with the mean, so that what is beside it stays small and exact.
+        let whole_ns = (self.x_mean * DAY_NS as f64).round();
+        self.x_anchor = self.x_anchor.saturating_add(whole_ns as i64);
+        self.x_mean -= whole_ns / DAY_NS as f64;
+    }
 }
 
 /// Moments of values whose sum is known; NaN are skipped.

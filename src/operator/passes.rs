@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,15 +19,17 @@ use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::cohort::{self, GroupKey, GroupStretch};
 use super::fleet::WAVE;
-use super::partial::Partial;
+use super::parts::PartList;
 use super::prepared::Prepared;
-use super::run::{DeviceParts, DeviceRun, Held, Work, held_bytes, stored_range};
+use super::run::{DeviceParts, DeviceRun, Held, Work, stored_range};
 
-/// Takes what is whole: a group's window (the least instant where there are no windows) and its parts by expression.
-pub(super) type Take<'t> = dyn FnMut(Arc<GroupKey>, Timestamp, Vec<Partial>) -> Result<()> + 't;
+/// Takes what is whole: a group's windows (the least instant where there are no windows), with their parts by expression.
+pub(super) type Take<'t> = dyn FnMut(Arc<GroupKey>, PartList<Timestamp>) -> Result<()> + 't;
 
 /// Parts by group, then by start of the window.
-type Groups = BTreeMap<Arc<GroupKey>, BTreeMap<Timestamp, Vec<Partial>>>;
+type Groups = BTreeMap<Arc<GroupKey>, PartList<Timestamp>>;
+/// What a map takes for an entry, about.
+const ENTRY_BYTES: usize = 96;
 
 /// A query that runs on a snapshot.
 pub(super) struct Execution<'a> {
@@ -179,9 +181,8 @@ impl Execution<'_> {
                 let finished = if self.groups_are_of_one_device() { place } else { 0 };
                 return Ok(Ended::TooLarge { place: finished, worked: place, groups });
             }
-            for parts in parts {
-                merge(&mut groups, &mut groups_bytes, parts?);
-            }
+            merge(&mut groups, parts.into_iter().collect::<Result<_>>()?);
+            groups_bytes = groups.values().map(|list| list.held_bytes() + ENTRY_BYTES).sum();
             if self.groups_are_of_one_device() {
                 finish(std::mem::take(&mut groups), take)?;
                 groups_bytes = 0;
@@ -219,28 +220,25 @@ fn other_error<R>(result: Result<R>) -> Option<Error> {
     result.err().filter(|error| error.kind() != ErrorKind::LimitExceeded)
 }
 
-fn merge(groups: &mut Groups, groups_bytes: &mut usize, parts: DeviceParts) {
-    for (key, window, parts) in parts {
-        match groups.entry(key).or_default().entry(window) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                *groups_bytes += held_bytes(&parts);
-                entry.insert(parts);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                let whole = entry.get_mut();
-                *groups_bytes = groups_bytes.saturating_sub(held_bytes(whole));
-                whole.iter_mut().zip(parts).for_each(|(whole, part)| whole.merge(part));
-                *groups_bytes += held_bytes(whole);
-            }
-        }
+/// Merges the parts of devices, in their order; groups are worked on in parallel.
+fn merge(groups: &mut Groups, devices: Vec<DeviceParts>) {
+    let mut lists: BTreeMap<Arc<GroupKey>, Vec<PartList<Timestamp>>> = BTreeMap::new();
+    for (key, list) in devices.into_iter().flatten() {
+        lists.entry(key).or_default().push(list);
     }
+    let work: Vec<_> = lists.into_iter().map(|(key, lists)| (groups.remove(&key), key, lists)).collect();
+    let merge = |(whole, key, lists): (Option<PartList<Timestamp>>, Arc<GroupKey>, Vec<PartList<Timestamp>>)| {
+        let all = whole.into_iter().chain(lists);
+        let merged = all.reduce(|mut whole, list| {
+            whole.merge(list);
+            whole
+        });
+        merged.map(|merged| (key, merged))
+    };
+    let merged: Vec<_> = work.into_par_iter().filter_map(merge).collect();
+    groups.extend(merged);
 }
 
 fn finish(groups: Groups, take: &mut Take<'_>) -> Result<()> {
-    for (key, windows) in groups {
-        for (window, parts) in windows {
-            take(Arc::clone(&key), window, parts)?;
-        }
-    }
-    Ok(())
+    groups.into_iter().try_for_each(|(key, list)| take(key, list))
 }

@@ -71,8 +71,7 @@ impl<'a> Prepared<'a> {
             && query.filters.is_empty()
             && !reads_text
             && expressions.iter().all(Expression::is_metric);
-        let adds_up = !needs.values
-            && !needs.growth
+        let adds_up = !needs.growth
             && !needs.slope
             && expressions.iter().all(Expression::is_metric)
             && operands.iter().flatten().chain(&filters).all(|metric| packed_run::adds_up(metric.metric_type));

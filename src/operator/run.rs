@@ -16,27 +16,22 @@ use crate::model::{DeviceHandle, DeviceRows, MetricType};
 use crate::scan::{Block, Piece, Scan};
 use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot};
-use crate::time::{HOUR_NS, TimeRange, Timestamp, Window};
+use crate::time::{HOUR_NS, TimeRange, Timestamp};
 
 use super::cohort::{GroupKey, GroupStretch};
 use super::column::{Samples, passing};
 use super::partial::{Partial, Sample};
+use super::parts::PartList;
 use super::prepared::Prepared;
+use super::runs::{Run, RunFinder, first_reaching, window_of};
 
 /// Bytes that a device may take before it reports them.
 const REPORTED_BYTES: usize = 1 << 20;
-/// What a map takes for an entry, about.
-const ENTRY_BYTES: usize = 96;
 /// Floats tell all integers below this from each other: hours have extremes as floats.
 const EXACT_INTEGERS: f64 = (1_u64 << 53) as f64;
 /// Statistics have instants in days since the bucket's start, exact to a third of a nanosecond: a slope over a shorter time than
 /// this is computed from the samples themselves.
 const SLOPE_LEAST_NS: i64 = HOUR_NS;
-
-/// What the parts of one group and window hold in memory.
-pub(super) fn held_bytes(parts: &[Partial]) -> usize {
-    ENTRY_BYTES + parts.iter().map(Partial::memory_bytes).sum::<usize>()
-}
 
 /// What the devices of a wave hold in memory, together. It only grows, so that whether it passes the limit does not hang on the
 /// threads.
@@ -66,8 +61,8 @@ impl Held {
     }
 }
 
-/// Parts of one device, by stretch's group and window.
-pub(super) type DeviceParts = Vec<(Arc<GroupKey>, Timestamp, Vec<Partial>)>;
+/// Parts of one device by window, for each of its groups.
+pub(super) type DeviceParts = Vec<(Arc<GroupKey>, PartList<Timestamp>)>;
 
 /// What all devices of a pass share.
 #[derive(Clone, Copy)]
@@ -87,11 +82,12 @@ pub(super) struct DeviceRun<'a> {
     stretches: &'a [GroupStretch],
     /// Of each stretch the first one of its group.
     firsts: Vec<usize>,
-    parts: HashMap<(usize, Timestamp), Vec<Partial>>,
+    /// By window and first stretch of the group.
+    parts: PartList<(Timestamp, usize)>,
     /// Of each expression the last sample so far; the outer `None` where no piece was seen.
     before: Vec<Option<Option<Sample>>>,
-    /// Bytes that were not yet reported.
-    pub(super) grown: usize,
+    /// Bytes that were reported.
+    reported: usize,
     /// Of the block that is asked about as it is stored.
     pub(super) encoded: EncodedSlice,
 }
@@ -108,9 +104,9 @@ impl<'a> DeviceRun<'a> {
             device: device.handle,
             stretches,
             firsts,
-            parts: HashMap::new(),
+            parts: PartList::new(work.prepared.operands.len()),
             before,
-            grown: 0,
+            reported: 0,
             encoded: EncodedSlice::default(),
         }
     }
@@ -119,35 +115,34 @@ impl<'a> DeviceRun<'a> {
         if self.stretches.is_empty() {
             return Ok(Vec::new());
         }
-        let Work { prepared, scan, held, progress, .. } = self.work;
+        let Work { prepared, scan, progress, .. } = self.work;
         scan.device(self.device, &mut |piece| {
             progress.map_or(Ok(()), Progress::check)?;
             match piece {
                 Piece::Block(block) => self.block(&block)?,
                 Piece::Rows(rows) => self.rows(&rows)?,
             }
-            held.add(std::mem::take(&mut self.grown))
+            self.report_beyond(0)
         })?;
-        let stretches = self.stretches;
-        let mut parts: Vec<((usize, Timestamp), Vec<Partial>)> = self.parts.into_iter().collect();
-        parts.sort_by_key(|(place, _)| *place);
-        let named = parts.into_iter().map(|((stretch, window), mut parts)| {
-            parts.iter_mut().enumerate().for_each(|(place, part)| part.end_device(prepared.is_whole(place)));
-            (Arc::clone(&stretches[stretch].key), window, parts)
-        });
-        Ok(named.collect())
+        let (stretches, firsts) = (self.stretches, &self.firsts);
+        self.parts.change_all(|place, part| part.end_device(prepared.is_whole(place)));
+        let lists = if firsts.iter().all(|first| *first == 0) {
+            vec![self.parts]
+        } else {
+            self.parts.split(stretches.len(), |(_, first)| first)
+        };
+        let named = lists.into_iter().zip(stretches).filter(|(list, _)| list.len() > 0);
+        Ok(named.map(|(list, stretch)| (Arc::clone(&stretch.key), list.map_keys(|(window, _)| window))).collect())
     }
 
-    pub(super) fn parts(&mut self, stretch: usize, window: Timestamp) -> &mut Vec<Partial> {
+    /// Changes the parts of a stretch's group in a window.
+    pub(super) fn change<R>(&mut self, stretch: usize, window: Timestamp, change: impl FnOnce(&mut [Partial]) -> R) -> R {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
-        let first = self.firsts[stretch];
-        let count = self.work.prepared.operands.len();
-        let grown = &mut self.grown;
-        self.parts.entry((first, window)).or_insert_with(|| {
-            let parts = vec![Partial::default(); count];
-            *grown += held_bytes(&parts);
-            parts
-        })
+        self.parts.change((window, self.firsts[stretch]), change)
+    }
+
+    pub(super) fn finder(&self) -> RunFinder<'a> {
+        RunFinder { stretches: self.stretches, every: self.work.prepared.query.every }
     }
 
     fn window(&self, at: i64) -> (Timestamp, Timestamp) {
@@ -203,7 +198,10 @@ impl<'a> DeviceRun<'a> {
         }
         self.work.scan.note_statistics(found.len() as u64);
         for (place, statistics) in found {
-            self.parts(stretch, window)[place].add_statistics(&statistics, block.bucket_start);
+            let needs = self.work.prepared.needs;
+            self.change(stretch, window, |parts| {
+                parts[place].add_statistics(&statistics, block.bucket_start, needs);
+            });
         }
         Ok(true)
     }
@@ -244,8 +242,9 @@ impl<'a> DeviceRun<'a> {
             }
         }
         for run in found.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let parts = self.parts(run[0].0, run[0].1);
-            run.iter().for_each(|(_, _, place, cell)| parts[*place].add_hour(cell));
+            self.change(run[0].0, run[0].1, |parts| {
+                run.iter().for_each(|(_, _, place, cell)| parts[*place].add_cell(cell));
+            });
         }
         self.work.scan.note_statistics(self.work.prepared.operands.len() as u64);
         Ok(true)
@@ -269,49 +268,39 @@ impl<'a> DeviceRun<'a> {
         Ok(())
     }
 
-    /// Runs of samples that lie in one stretch and window, by places.
-    pub(super) fn runs(&self, times: &[i64]) -> Vec<(usize, Timestamp, std::ops::Range<usize>)> {
-        let mut runs = Vec::new();
-        let before = |time: &i64, instant: Timestamp| Timestamp::from_nanoseconds(*time) < instant;
-        let mut from = 0;
-        // Each round ends a run of samples or skips some: stretches without samples cost nothing.
-        while from < times.len() {
-            let stretch = first_reaching(self.stretches, times[from]);
-            let Some(GroupStretch { range, .. }) = self.stretches.get(stretch) else { break };
-            if before(&times[from], range.from) {
-                from += times[from..].partition_point(|time| before(time, range.from));
-                continue;
-            }
-            let (window, end) = self.window(times[from]);
-            let end = end.min(range.to);
-            let unbounded = end == Timestamp::MAX;
-            let length = times[from..].partition_point(|time| unbounded || before(time, end));
-            let to = from + length.max(1);
-            runs.push((stretch, window, from..to));
-            from = to;
-        }
-        runs
-    }
-
     fn samples(&mut self, place: usize, samples: &Samples) -> Result<()> {
         let needs = self.work.prepared.needs;
-        for (stretch, window, run) in self.runs(&samples.times) {
-            let integers = samples.integers.as_ref().map(|integers| &integers[run.clone()]);
-            let part = &mut self.parts(stretch, window)[place];
-            let bytes = part.memory_bytes();
-            part.add_run(&samples.times[run.clone()], &samples.values[run.clone()], integers, needs);
-            if let Some(texts) = samples.texts.as_ref().filter(|_| needs.ends) {
+        for run in self.finder().all(&samples.times) {
+            let run = run?;
+            let integers = samples.integers.as_ref().map(|integers| &integers[run.rows.clone()]);
+            let texts = samples.texts.as_ref().filter(|_| needs.ends).map(|texts| {
                 let text = |at: usize| (samples.times[at], Arc::clone(&texts.dictionary[texts.codes[at] as usize]));
-                part.add_texts([text(run.start), text(run.end - 1)]);
-            }
-            self.grown += part.memory_bytes().saturating_sub(bytes);
+                [text(run.rows.start), text(run.rows.end - 1)]
+            });
+            self.change(run.stretch, run.window, |parts| {
+                let part = &mut parts[place];
+                part.add_run(&samples.times[run.rows.clone()], &samples.values[run.rows.clone()], integers, needs);
+                if let Some(texts) = texts {
+                    part.add_texts(texts);
+                }
+            });
             self.report()?;
         }
         Ok(())
     }
 
+    /// Reports what was taken, once it is worth it.
     pub(super) fn report(&mut self) -> Result<()> {
-        if self.grown > REPORTED_BYTES { self.work.held.add(std::mem::take(&mut self.grown)) } else { Ok(()) }
+        self.report_beyond(REPORTED_BYTES)
+    }
+
+    fn report_beyond(&mut self, bytes: usize) -> Result<()> {
+        let grown = self.parts.held_bytes().saturating_sub(self.reported);
+        if grown > bytes {
+            self.reported += grown;
+            self.work.held.add(grown)?;
+        }
+        Ok(())
     }
 
     /// Adds the increments that end in all samples of the device, or in those of some instants.
@@ -320,7 +309,8 @@ impl<'a> DeviceRun<'a> {
         let nature = self.work.prepared.nature(place);
         // Those in front of this place are behind `before`.
         let mut done = 0;
-        for (stretch, window, run) in self.runs(&all.times) {
+        for run in self.finder().all(&all.times) {
+            let Run { stretch, window, rows: run } = run?;
             if !all.times[run.clone()].iter().any(|time| passes(*time)) {
                 continue;
             }
@@ -331,16 +321,16 @@ impl<'a> DeviceRun<'a> {
                     None => self.look_back(place)?,
                 },
             };
-            let part = &mut self.parts(stretch, window)[place];
-            let bytes = part.memory_bytes();
-            for at in run.clone() {
-                let Some(sample) = all.known(at) else { continue };
-                if let Some(before) = before.filter(|_| passes(sample.time)) {
-                    part.add_growth(before, sample, nature);
+            before = self.change(stretch, window, |parts| {
+                for at in run.clone() {
+                    let Some(sample) = all.known(at) else { continue };
+                    if let Some(before) = before.filter(|_| passes(sample.time)) {
+                        parts[place].add_growth(before, sample, nature);
+                    }
+                    before = Some(sample);
                 }
-                before = Some(sample);
-            }
-            self.grown += part.memory_bytes().saturating_sub(bytes);
+                before
+            });
             self.before[place] = Some(before);
             done = run.end;
             self.report()?;
@@ -377,23 +367,6 @@ impl<'a> DeviceRun<'a> {
             Ok(last.is_none())
         })?;
         Ok(last)
-    }
-}
-
-/// The place of the first stretch that ends after an instant; stretches rise and do not overlap.
-fn first_reaching(stretches: &[GroupStretch], at: i64) -> usize {
-    let at = Timestamp::from_nanoseconds(at);
-    stretches.partition_point(|stretch| stretch.range.to <= at && stretch.range.to != Timestamp::MAX)
-}
-
-/// The window that holds an instant: its start and its end.
-pub(super) fn window_of(every: Option<Window>, at: i64) -> (Timestamp, Timestamp) {
-    match every {
-        None => (Timestamp::MIN, Timestamp::MAX),
-        Some(window) => {
-            let start = window.start_of(Timestamp::from_nanoseconds(at));
-            (start, window.end_of(start))
-        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::cohort::GroupKey;
 use super::explain::Explain;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
+use super::parts::PartList;
 use super::query::{AttributeFilter, Query, ValueFilter};
 use super::{Expression, passes, prepared};
 
@@ -105,7 +106,7 @@ impl Store {
             progress,
         };
         let mut means = Means { groups: BTreeMap::new(), left_bytes: memory_bytes / 2 };
-        self.install(|| execution.run(&mut |key, window, parts| means.take(key, window, &parts)))?;
+        self.install(|| execution.run(&mut |key, list| means.take(key, list)))?;
         let scanned = std::time::Instant::now();
         let mut table = Table::new(columns(query, prepared.unit(0)));
         let mut groups: Vec<(Arc<GroupKey>, Vec<(Timestamp, f64)>)> = means.groups.into_iter().collect();
@@ -131,15 +132,21 @@ struct Means {
 }
 
 impl Means {
-    fn take(&mut self, key: Arc<GroupKey>, window: Timestamp, parts: &[Partial]) -> Result<()> {
-        let Some(mean) = parts.first().and_then(Partial::mean).filter(|mean| mean.is_finite()) else { return Ok(()) };
+    fn take(&mut self, key: Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
+        let (windows, parts) = list.into_parts();
+        let mean = |(window, part): (Timestamp, &Partial)| {
+            part.mean().filter(|mean| mean.is_finite()).map(|mean| (window, mean))
+        };
+        let means: Vec<(Timestamp, f64)> = windows.into_iter().zip(&parts).filter_map(mean).collect();
         // A list may be twice as long as its entries are.
-        const POINT_BYTES: usize = 2 * size_of::<(Timestamp, f64)>();
-        self.left_bytes = self.left_bytes.checked_sub(POINT_BYTES).ok_or_else(|| {
+        let bytes = means.len() * 2 * size_of::<(Timestamp, f64)>();
+        self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "the windows of the trend pass the memory that they may take")
                 .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory")
         })?;
-        self.groups.entry(key).or_default().push((window, mean));
+        if !means.is_empty() {
+            self.groups.entry(key).or_default().extend(means);
+        }
         Ok(())
     }
 }

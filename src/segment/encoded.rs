@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::bytes::Reader;
-use crate::codec;
+use crate::codec::{self, PackedTimes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricHandle, MetricType, Presence};
 
@@ -94,15 +94,30 @@ impl EncodedSlice {
         self.parts.iter().map(|part| u64::from(part.bytes)).sum()
     }
 
-    /// The times.
+    /// The times, as they are stored.
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`].
-    pub fn times(&self) -> Result<Vec<i64>> {
+    pub fn packed_times(&self) -> Result<PackedTimes<'_>> {
         let found = self.segment.as_ref().zip(self.parts.iter().find(|part| part.column.is_none()));
-        let Some((segment, part)) = found else { return Ok(Vec::new()) };
+        let Some((segment, part)) = found else { return PackedTimes::read(&[], 0) };
         let located = |error| segment.located(error, part.offset, part.bytes);
-        slice_times(&self.bytes[part.content.clone()], self.rows, self.times).map_err(located)
+        let checked = || {
+            let mut times = PackedTimes::read(&self.bytes[part.content.clone()], self.rows())?;
+            let ends = (times.at(0)?, times.at(self.rows() - 1)?);
+            if ends == self.times { Ok(times) } else { Err(other_times()) }
+        };
+        checked().map_err(located)
+    }
+
+    /// An error of what was read with the place of all of it.
+    #[must_use]
+    pub fn located(&self, error: Error) -> Error {
+        let Some((segment, (first, last))) = self.segment.as_ref().zip(self.parts.first().zip(self.parts.last())) else {
+            return error;
+        };
+        let end = last.offset.saturating_add(u64::from(last.bytes));
+        segment.located(error, first.offset, u32::try_from(end - first.offset).unwrap_or(u32::MAX))
     }
 
     /// The column of a metric, if it was read.
@@ -124,9 +139,13 @@ impl EncodedSlice {
 pub(super) fn slice_times(content: &[u8], rows: u32, ends: (i64, i64)) -> Result<Vec<i64>> {
     let times = codec::decode_times(content, rows as usize)?;
     if times.first() != Some(&ends.0) || times.last() != Some(&ends.1) {
-        return Err(Error::new(ErrorKind::Corruption, "the times are not those of the directory"));
+        return Err(other_times());
     }
     Ok(times)
+}
+
+fn other_times() -> Error {
+    Error::new(ErrorKind::Corruption, "the times are not those of the directory")
 }
 
 /// The content of a column: which rows have a value, how many, and the encoded values.
