@@ -283,23 +283,25 @@ impl<'a> GroupedDecimals<'a> {
         &self.exceptions[from..to]
     }
 
-    /// All values.
-    pub(super) fn decode(self, count: usize) -> Result<Vec<f64>> {
+    /// The values of some places (none behind the last); only groups that hold some of them are unpacked.
+    pub(super) fn decode(&self, places: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let kernels = Kernels::best();
-        let mut values: Vec<f64> = with_room(count)?;
+        let mut values: Vec<f64> = with_room(places.len())?;
         let (mut offsets, mut integers, mut floats) = ([0; GROUP], [0; GROUP], [0.0; GROUP]);
-        for (group, head) in self.groups.heads().iter().enumerate() {
-            let length = self.groups.length(group);
+        for (group, within) in grouped::groups_of(places.clone()) {
+            let head = &self.groups.heads()[group];
             if head.is_narrow() {
                 self.groups.offsets(group, kernels, &mut offsets)?;
                 kernels.floats(&offsets, head.lowest, self.scale.scaling(), &mut floats);
             } else {
                 self.groups.values(group, kernels, &mut integers)?;
-                floats = floats_of(&mut integers, length, self.scale)?;
+                floats = floats_of(&mut integers, self.groups.length(group), self.scale)?;
             }
-            values.extend_from_slice(&floats[..length]);
+            values.extend_from_slice(&floats[within]);
         }
-        put_exceptions(self.exceptions, &mut values);
+        for (place, value) in self.exceptions_in(places.clone()) {
+            values[place - places.start] = *value;
+        }
         Ok(values)
     }
 }

@@ -8,6 +8,8 @@
 //! As in [`super::integer`], what is left of a prediction is packed with one width, and the few values that are wider have
 //! their upper bits in a list of patches behind the group; the layout of the packed bits is that of [`super::lanes`].
 
+use std::ops::Range;
+
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, unzigzag, with_room};
 use crate::error::Result;
 
@@ -262,14 +264,14 @@ impl<'a> Grouped<'a> {
         Ok(())
     }
 
-    /// All values.
-    pub(super) fn decode(self) -> Result<Vec<i64>> {
+    /// The values of some places (none behind the last); only groups that hold some of them are unpacked.
+    pub(super) fn decode(&self, places: Range<usize>) -> Result<Vec<i64>> {
         let kernels = Kernels::best();
-        let mut all = with_room(self.count)?;
+        let mut all = with_room(places.len())?;
         let mut values = [0; GROUP];
-        for group in 0..self.heads.len() {
+        for (group, within) in groups_of(places) {
             self.values(group, kernels, &mut values)?;
-            all.extend_from_slice(&values[..self.length(group)]);
+            all.extend_from_slice(&values[within]);
         }
         Ok(all)
     }
@@ -312,6 +314,15 @@ impl<'a> Grouped<'a> {
         }
         Ok(())
     }
+}
+
+/// The groups that hold some places, and which of their places these are.
+pub(crate) fn groups_of(places: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let groups = places.start / GROUP..places.end.div_ceil(GROUP).max(places.start / GROUP);
+    groups.map(move |group| {
+        let start = group * GROUP;
+        (group, places.start.saturating_sub(start)..GROUP.min(places.end - start))
+    })
 }
 
 /// 64 bits from a place on; zeros behind the end.
@@ -390,7 +401,10 @@ mod tests {
                 assert_eq!(groups.sum(group, kernels).unwrap(), sum, "{kernels:?} group {group}");
             }
         }
-        assert_eq!(Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode().unwrap(), values);
+        assert_eq!(Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode(0..values.len()).unwrap(), values);
+        let (from, to) = (values.len() / 3, values.len() - values.len() / 4);
+        let part = Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode(from..to).unwrap();
+        assert_eq!(part, values[from..to]);
         bytes.len()
     }
 

@@ -38,6 +38,7 @@ pub use packed_times::{GroupTimes, PackedTimes};
 use decimal::GroupedDecimals;
 use fixed::WIDTH_BYTES;
 use grouped::Grouped;
+pub(crate) use grouped::groups_of;
 
 /// The most values of one column that are decoded at once.
 pub const COUNT_MAX: usize = u32::MAX as usize;
@@ -295,7 +296,7 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
         }
         (MetricType::Float, value_code::DECIMALS) => decimal::decode(reader, count).map(Values::Float),
         (MetricType::Float, value_code::GROUPED_DECIMALS) => {
-            GroupedDecimals::read(reader, count)?.decode(count).map(Values::Float)
+            GroupedDecimals::read(reader, count)?.decode(0..count).map(Values::Float)
         }
         (MetricType::Float, value_code::SHUFFLED) => shuffle::decode(reader.take_rest(), count).map(Values::Float),
         (MetricType::Integer, value_code::RAW) => {
@@ -306,7 +307,7 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
         }
         (MetricType::Integer, value_code::INTEGERS) => integer::decode(reader, count).map(Values::Integer),
         (MetricType::Integer, value_code::GROUPED_INTEGERS) => {
-            Grouped::read(reader, count)?.decode().map(Values::Integer)
+            Grouped::read(reader, count)?.decode(0..count).map(Values::Integer)
         }
         (MetricType::Boolean, value_code::BITMAP) => boolean::decode_bitmap(reader, count).map(Values::Boolean),
         (MetricType::Boolean, value_code::RUNS) => boolean::decode_runs(reader, count).map(Values::Boolean),
@@ -314,6 +315,37 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
             text::decode(reader, count, text::DICTIONARY_BYTES_MAX).map(Values::Text)
         }
         (_, code) => Err(unknown(metric_type.as_str(), code)),
+    }
+}
+
+/// Reads back those of `count` values that stand at some places; of columns in groups only the groups that hold them are
+/// decoded.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for places behind the last value; as [`decode_values`], of what is decoded.
+pub fn decode_values_at(
+    bytes: &[u8],
+    metric_type: MetricType,
+    count: usize,
+    places: std::ops::Range<usize>,
+) -> Result<Values> {
+    if places.start > places.end || places.end > count {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("{places:?} are no places of {count} values")));
+    }
+    let mut reader = begin(bytes, count)?;
+    match (metric_type, bytes.first()) {
+        (MetricType::Float, Some(&value_code::GROUPED_DECIMALS)) => {
+            reader.byte()?;
+            GroupedDecimals::read(reader, count)?.decode(places).map(Values::Float)
+        }
+        (MetricType::Integer, Some(&value_code::GROUPED_INTEGERS)) => {
+            reader.byte()?;
+            Grouped::read(reader, count)?.decode(places).map(Values::Integer)
+        }
+        _ => {
+            let all = decode_values(bytes, metric_type, count)?;
+            Ok(if places.len() == count { all } else { all.part(places) })
+        }
     }
 }
 

@@ -86,6 +86,13 @@ impl<'a> PackedValues<'a> {
         (head.lowest, head.highest())
     }
 
+    /// Bounds of the whole numbers of all groups, as [`Self::bounds`]; they cross where there are none.
+    #[must_use]
+    pub fn all_bounds(&self) -> (i64, i64) {
+        let ends = (0..self.groups()).map(|group| self.bounds(group));
+        ends.fold((i64::MAX, i64::MIN), |all, own| (all.0.min(own.0), all.1.max(own.1)))
+    }
+
     /// The places of a group whose whole numbers mean nothing, and the values there, rising.
     #[must_use]
     pub fn exceptions(&self, group: usize) -> &[(usize, f64)] {

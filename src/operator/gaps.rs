@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use crate::catalog::DeviceEntry;
+use crate::codec::{GROUP_VALUES, GroupTimes, PackedTimes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
 use crate::scan::{Piece, Scan, ScanCounters};
+use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{SECOND_NS, TimeRange, Timestamp};
 
@@ -68,9 +70,21 @@ impl Store {
         let mut table = Table::new(columns());
         let work = |device: &DeviceEntry| {
             let mut gaps = Gaps::default();
-            visit_times(&scan, device, &mut |times| {
-                gaps.add(times, request.longer_than_ns);
-                progress.map_or(Ok(()), Progress::check)
+            let mut slice = EncodedSlice::default();
+            scan.device(device.handle, &mut |piece| {
+                progress.map_or(Ok(()), Progress::check)?;
+                match piece {
+                    Piece::Block(block) => {
+                        scan.encoded_times(&block, &mut slice)?;
+                        scan.note_read(1, slice.rows() as u64, slice.bytes_read());
+                        gaps.add_packed(&mut slice.packed_times()?, request.longer_than_ns)
+                            .map_err(|error| slice.located(error))
+                    }
+                    Piece::Rows(rows) => {
+                        gaps.add(&rows.times, request.longer_than_ns);
+                        Ok(())
+                    }
+                }
             })?;
             Ok((device.id.to_string(), gaps))
         };
@@ -91,6 +105,11 @@ pub(super) fn columns() -> Vec<TableColumn> {
         column("longest_s", Some("s")),
         column("longest_from", None),
     ]
+}
+
+/// Chunks of times, each beginning with the last one of the chunk before.
+fn chunks_that_touch(times: &[i64]) -> impl Iterator<Item = &[i64]> {
+    (0..times.len()).step_by(GROUP_VALUES).map(|from| &times[from..times.len().min(from + GROUP_VALUES + 1)])
 }
 
 /// A scan of every metric: what tells when a device reported at all.
@@ -126,20 +145,56 @@ pub(super) struct Gaps {
 
 impl Gaps {
     pub(super) fn add(&mut self, times: &[i64], longer_than_ns: i64) {
-        for time in times {
-            if let Some(last) = self.last {
-                let gap = i128::from(*time) - i128::from(last);
-                if gap > i128::from(longer_than_ns) {
-                    self.count += 1;
-                    self.total_ns += gap;
-                    if self.longest.is_none_or(|(longest, _)| gap > longest) {
-                        self.longest = Some((gap, last));
-                    }
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
+        self.gap_to(*first, longer_than_ns);
+        // Times rise: their distances are exact as unsigned numbers.
+        let far = |pair: (&i64, &i64)| pair.1.wrapping_sub(*pair.0) as u64 > longer_than_ns as u64;
+        for times in chunks_that_touch(times) {
+            // Most chunks have none, which is known without a branch for each.
+            if times.iter().zip(&times[1..]).fold(false, |any, pair| any | far(pair)) {
+                for time in times {
+                    self.gap_to(*time, longer_than_ns);
                 }
             }
-            self.last = Some(*time);
+            self.last = times.last().copied();
         }
+        self.last = Some(*last);
         self.samples += times.len() as u64;
+    }
+
+    /// Adds the times of a block; those that follow each other by one step are not looked at one by one.
+    fn add_packed(&mut self, times: &mut PackedTimes<'_>, longer_than_ns: i64) -> Result<()> {
+        for group in 0..times.rows().div_ceil(GROUP_VALUES) {
+            let length = GROUP_VALUES.min(times.rows() - group * GROUP_VALUES);
+            match times.group(group)? {
+                GroupTimes::Listed(times) => self.add(times, longer_than_ns),
+                GroupTimes::Regular(first, step_ns) if step_ns <= longer_than_ns => {
+                    self.gap_to(first, longer_than_ns);
+                    self.last = Some(first + (length as i64 - 1) * step_ns);
+                    self.samples += length as u64;
+                }
+                GroupTimes::Regular(first, step_ns) => {
+                    (0..length as i64).for_each(|place| self.gap_to(first + place * step_ns, longer_than_ns));
+                    self.samples += length as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the gap to the next time, if it is one.
+    fn gap_to(&mut self, time: i64, longer_than_ns: i64) {
+        if let Some(last) = self.last {
+            let gap = i128::from(time) - i128::from(last);
+            if gap > i128::from(longer_than_ns) {
+                self.count += 1;
+                self.total_ns += gap;
+                if self.longest.is_none_or(|(longest, _)| gap > longest) {
+                    self.longest = Some((gap, last));
+                }
+            }
+        }
+        self.last = Some(time);
     }
 
     pub(super) fn row(&self, device: String) -> Vec<Cell> {

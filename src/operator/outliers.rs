@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use crate::catalog::DeviceEntry;
+use crate::codec::{GROUP_VALUES, PackedValues};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Cell, MetricDefinition, MetricType, Table, TableColumn};
+use crate::model::{Cell, MetricDefinition, MetricHandle, MetricType, Table, TableColumn};
 use crate::scan::{Block, Piece, Scan, ScanCounters};
+use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
 
@@ -15,6 +17,7 @@ use super::cohort;
 use super::column::Samples;
 use super::explain::Explain;
 use super::fleet::by_device;
+use super::packed::first_where;
 use super::partial::Partial;
 use super::prepared::metric;
 use super::query::AttributeFilter;
@@ -145,20 +148,79 @@ fn outliers(
         (Some(mean), None) => return Ok(Some(vec![n, Cell::Float(mean), Cell::Null, Cell::Null])),
         (_, Some(known)) => known,
     };
-    let beyond = |value: f64| (value - mean).abs() > request.sigma * deviation;
-    let mut count = 0_i64;
+    let limits = Limits { mean, distance: request.sigma * deviation };
+    let mut count = 0_u64;
+    let mut slice = EncodedSlice::default();
     scan.device(device.handle, &mut |piece| {
         progress.map_or(Ok(()), Progress::check)?;
         let rows = match piece {
-            Piece::Block(block) if !request.statistics => scan.rows(&block)?,
-            Piece::Block(block) => match statistics(&block)? {
-                Some(known) if known.count > 0 && (beyond(known.min) || beyond(known.max)) => scan.rows(&block)?,
-                _ => return Ok(()),
-            },
+            Piece::Block(block) => {
+                let known = if request.statistics { statistics(&block)? } else { None };
+                let within = known.is_some_and(|known| {
+                    known.count == 0 || !(limits.are_passed(known.min) || limits.are_passed(known.max))
+                });
+                if within {
+                    return Ok(());
+                }
+                scan.encoded(&block, &mut slice)?;
+                if let Some((outside, values)) = limits.count_packed(&slice, definition.handle)? {
+                    scan.note_read(1, values, slice.bytes_read());
+                    count += outside;
+                    return Ok(());
+                }
+                scan.rows(&block)?
+            }
             Piece::Rows(rows) => rows,
         };
-        count += samples(&rows).values.iter().filter(|value| beyond(**value)).count() as i64;
+        count += samples(&rows).values.iter().filter(|value| limits.are_passed(**value)).count() as u64;
         Ok(())
     })?;
-    Ok(Some(vec![n, Cell::Float(mean), Cell::Float(deviation), Cell::Integer(count)]))
+    Ok(Some(vec![n, Cell::Float(mean), Cell::Float(deviation), Cell::Integer(count as i64)]))
+}
+
+/// What is further from a mean than a distance.
+#[derive(Clone, Copy)]
+struct Limits {
+    mean: f64,
+    distance: f64,
+}
+
+impl Limits {
+    fn are_passed(self, value: f64) -> bool {
+        (value - self.mean).abs() > self.distance
+    }
+
+    /// How many values of a column that is packed pass, and how many were looked at; `None` where it has to be decoded.
+    fn count_packed(self, slice: &EncodedSlice, metric: MetricHandle) -> Result<Option<(u64, u64)>> {
+        let Some(column) = slice.column(metric)? else { return Ok(Some((0, 0))) };
+        let packed = PackedValues::read(column.values, column.metric_type, column.present);
+        let Some(packed) = packed.map_err(|error| column.located(error))? else { return Ok(None) };
+        let (lowest, highest) = packed.all_bounds();
+        // From the lowest value on they come nearer to the mean, and then go away from it.
+        let (mean, passed) = (self.mean, |whole: i64| self.are_passed(packed.value(whole)));
+        let from = first_where(lowest, highest, |whole| !(packed.value(whole) < mean && passed(whole)));
+        let beyond = first_where(lowest, highest, |whole| packed.value(whole) > mean && passed(whole));
+        let (mut outside, mut looked_at) = (0, 0);
+        let mut offsets = [0; GROUP_VALUES];
+        for group in 0..packed.groups() {
+            let (lowest, highest) = packed.bounds(group);
+            let exceptions = packed.exceptions(group);
+            outside += exceptions.iter().filter(|(_, value)| self.are_passed(*value)).count() as u64;
+            if i128::from(lowest) >= from && i128::from(highest) < beyond {
+                continue;
+            }
+            let length = GROUP_VALUES.min(column.present - group * GROUP_VALUES);
+            looked_at += length as u64;
+            packed.offsets(group, &mut offsets).map_err(|error| column.located(error))?;
+            let in_group = |end: i128| (end - i128::from(lowest)).clamp(-1, 1 << 32);
+            let (first, last) = (in_group(from).max(0), in_group(beyond - 1).min((1 << 32) - 1));
+            let mut mask = [u32::MAX; GROUP_VALUES];
+            // Where they cross, nothing lies inside.
+            let bounds = if first > last { (1, 0) } else { (first as u32, last as u32) };
+            packed.mask_between(&offsets, bounds, true, &mut mask);
+            exceptions.iter().for_each(|(place, _)| mask[place % GROUP_VALUES] = 0);
+            outside += mask[..length].iter().map(|kept| u64::from(kept & 1)).sum::<u64>();
+        }
+        Ok(Some((outside, looked_at)))
+    }
 }

@@ -131,8 +131,7 @@ pub(super) struct GroupMask {
 impl<'a> PackedFilter<'a> {
     /// Finds the whole numbers of a column that pass a condition on a metric of a type.
     pub(super) fn new(filter: &'a ValueFilter, column: PackedValues<'a>, metric_type: MetricType) -> Self {
-        let ends = (0..column.groups()).map(|group| column.bounds(group));
-        let (lowest, highest) = ends.fold((i64::MAX, i64::MIN), |all, own| (all.0.min(own.0), all.1.max(own.1)));
+        let (lowest, highest) = column.all_bounds();
         let order = |whole: i64| match metric_type {
             MetricType::Integer => filter.order_of_integer(whole),
             _ => filter.order_of(column.value(whole)),
@@ -189,7 +188,7 @@ impl<'a> PackedFilter<'a> {
 }
 
 /// The first whole number from `lowest` to `highest` where a condition holds that holds from there on; one beyond where it never does.
-fn first_where(lowest: i64, highest: i64, holds: impl Fn(i64) -> bool) -> i128 {
+pub(super) fn first_where(lowest: i64, highest: i64, holds: impl Fn(i64) -> bool) -> i128 {
     let (mut from, mut to) = (i128::from(lowest), i128::from(highest) + 1);
     while from < to {
         let middle = from + (to - from) / 2;

@@ -87,7 +87,7 @@ impl DeviceRun<'_> {
             added.map_err(|error| slice.located(error))?;
         }
         let values = (columns * times.rows()) as u64;
-        self.work.scan.note_packed(columns as u64, values, slice.bytes_read());
+        self.work.scan.note_read(columns as u64, values, slice.bytes_read());
         Ok(true)
     }
 

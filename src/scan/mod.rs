@@ -334,9 +334,11 @@ impl<'a> Scan<'a> {
         match source {
             LayerSource::Rows(rows) => Ok(rows.part(rows.places_in(part))),
             LayerSource::Slice { segment, place, excluded, deleted, .. } => {
-                let whole = self.read(segment, *place, None)?;
-                let mut rows = whole.part(whole.places_in(part));
-                drop(whole);
+                let mut slice = EncodedSlice::default();
+                segment.read_encoded(*place, &self.metrics, &mut slice)?;
+                let mut rows = slice.part(part)?;
+                let columns = rows.columns.len() as u64;
+                self.note_read(columns, columns * rows.times.len() as u64, slice.bytes_read());
                 for range in excluded {
                     rows = rows.without(None, *range);
                 }
@@ -383,8 +385,16 @@ impl<'a> Scan<'a> {
         block.segment.read_encoded(block.place, &self.metrics, into)
     }
 
-    /// Notes that so many blocks of so many bytes were read as they are stored, and so many of their values unpacked.
-    pub fn note_packed(&self, blocks: u64, values: u64, bytes: u64) {
+    /// Reads the times of a block as they are stored, in place of what was read before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn encoded_times(&self, block: &Block, into: &mut EncodedSlice) -> Result<()> {
+        block.segment.read_encoded(block.place, &[], into)
+    }
+
+    /// Notes that so many blocks of so many bytes were read, and so many of their values decoded or unpacked.
+    pub fn note_read(&self, blocks: u64, values: u64, bytes: u64) {
         add(&self.counters.bytes_read, bytes);
         add(&self.counters.blocks, blocks);
         add(&self.counters.blocks_decoded, blocks);

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use crate::bytes::Reader;
-use crate::codec::{self, PackedTimes};
+use crate::codec::{self, GroupTimes, PackedTimes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{MetricHandle, MetricType, Presence};
+use crate::model::{Column, DeviceRows, MetricHandle, MetricType, Presence};
+use crate::time::{TimeRange, Timestamp};
 
 use super::Segment;
 
@@ -108,6 +109,47 @@ impl EncodedSlice {
             if ends == self.times { Ok(times) } else { Err(other_times()) }
         };
         checked().map_err(located)
+    }
+
+    /// The rows in a range, with the columns that were read and have values there. Of times and columns that are packed in groups, only
+    /// groups with such rows are decoded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn part(&self, range: TimeRange) -> Result<DeviceRows> {
+        let mut times = self.packed_times()?;
+        let place = |times: &mut PackedTimes<'_>, at: Timestamp| match at {
+            Timestamp::MAX => Ok(times.rows()),
+            at => times.first_from(0, at.nanoseconds()).map_err(|error| self.located(error)),
+        };
+        let from = place(&mut times, range.from)?;
+        let to = place(&mut times, range.to)?.max(from);
+        let mut part = DeviceRows { times: Vec::with_capacity(to - from), columns: Vec::new() };
+        for (group, within) in codec::groups_of(from..to) {
+            match times.group(group).map_err(|error| self.located(error))? {
+                GroupTimes::Listed(times) => part.times.extend_from_slice(&times[within]),
+                GroupTimes::Regular(first, step_ns) => {
+                    part.times.extend(within.map(|place| first + place as i64 * step_ns));
+                }
+            }
+        }
+        for metric in self.parts.iter().filter_map(|part| part.column.map(|(metric, _)| metric)) {
+            let Some(column) = self.column(metric)? else { continue };
+            let (presence, places) = match &column.presence {
+                Presence::All => (Presence::All, from..to),
+                Presence::Positions(positions) => {
+                    let [first, last] = [from, to].map(|row| positions.partition_point(|at| (*at as usize) < row));
+                    let moved = positions[first..last].iter().map(|at| at - from as u32).collect();
+                    (Presence::from_positions(moved, to - from), first..last)
+                }
+            };
+            if !places.is_empty() {
+                let values = codec::decode_values_at(column.values, column.metric_type, column.present, places);
+                let values = values.map_err(|error| column.located(error))?;
+                part.columns.push((metric, Column { presence, values }));
+            }
+        }
+        Ok(part)
     }
 
     /// An error of what was read with the place of all of it.
