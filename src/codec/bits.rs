@@ -96,6 +96,15 @@ fn unpack_group<const WIDTH: usize>(bytes: &[u8], values: &mut [u64; GROUP]) {
     }
 }
 
+/// The groups that hold some places, and which of their places these are.
+pub(crate) fn groups_of(places: std::ops::Range<usize>) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    let groups = places.start / GROUP..places.end.div_ceil(GROUP).max(places.start / GROUP);
+    groups.map(move |group| {
+        let start = group * GROUP;
+        (group, places.start.saturating_sub(start)..GROUP.min(places.end - start))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@
 
 use crate::error::Result;
 
-use super::bits::GROUP;
+use super::bits::{GROUP, groups_of};
 use super::grouped::{self, Grouped};
 use super::integer::{decode_group, room_for};
 use super::kernels::{Kernels, Scaling};
@@ -288,7 +288,7 @@ impl<'a> GroupedDecimals<'a> {
         let kernels = Kernels::best();
         let mut values: Vec<f64> = with_room(places.len())?;
         let (mut offsets, mut integers, mut floats) = ([0; GROUP], [0; GROUP], [0.0; GROUP]);
-        for (group, within) in grouped::groups_of(places.clone()) {
+        for (group, within) in groups_of(places.clone()) {
             let head = &self.groups.heads()[group];
             if head.is_narrow() {
                 self.groups.offsets(group, kernels, &mut offsets)?;

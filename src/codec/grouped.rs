@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, unzigzag, with_room};
 use crate::error::Result;
 
-use super::bits::GROUP;
+use super::bits::{GROUP, groups_of};
 use super::grouped_plan::{Plan, Prediction, on_line, plan};
 use super::kernels::Kernels;
 use super::lanes::{Offsets, packed_bytes};
@@ -314,15 +314,6 @@ impl<'a> Grouped<'a> {
         }
         Ok(())
     }
-}
-
-/// The groups that hold some places, and which of their places these are.
-pub(crate) fn groups_of(places: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let groups = places.start / GROUP..places.end.div_ceil(GROUP).max(places.start / GROUP);
-    groups.map(move |group| {
-        let start = group * GROUP;
-        (group, places.start.saturating_sub(start)..GROUP.min(places.end - start))
-    })
 }
 
 /// 64 bits from a place on; zeros behind the end.

@@ -35,10 +35,10 @@ use crate::bytes::{Reader, corrupt};
 pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues};
 pub use packed_times::{GroupTimes, PackedTimes};
 
+pub(crate) use bits::groups_of;
 use decimal::GroupedDecimals;
 use fixed::WIDTH_BYTES;
 use grouped::Grouped;
-pub(crate) use grouped::groups_of;
 
 /// The most values of one column that are decoded at once.
 pub const COUNT_MAX: usize = u32::MAX as usize;

@@ -97,7 +97,8 @@ impl<'a> PackedTimes<'a> {
                 let last = groups.heads().get(group + 1).map_or(*limit, |next| next.lowest as u64 - 1);
                 let at = |offset: u64| start.wrapping_add(offset.wrapping_mul(*unit_ns) as i64);
                 if let Some(step) = head.regular_step() {
-                    let end = step.checked_mul(length as u64 - 1).and_then(|lasts| lasts.checked_add(head.lowest as u64));
+                    let end =
+                        step.checked_mul(length as u64 - 1).and_then(|lasts| lasts.checked_add(head.lowest as u64));
                     if end.is_none_or(|end| end > last) {
                         return Err(rising_error());
                     }
@@ -145,7 +146,11 @@ impl<'a> PackedTimes<'a> {
                 let is_before = |head: &super::grouped::Head| (head.lowest as u64) < units;
                 let later = &groups.heads()[own + 1..];
                 // Most windows end where they begin: in this group or the next ones.
-                own + if later.first().is_none_or(|next| !is_before(next)) { 0 } else { later.partition_point(is_before) }
+                own + if later.first().is_none_or(|next| !is_before(next)) {
+                    0
+                } else {
+                    later.partition_point(is_before)
+                }
             }
         };
         let from = group * GROUP;

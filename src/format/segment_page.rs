@@ -1,4 +1,4 @@
-//! Pages of a segment: the directory of slices, statistics of blocks, hourly rollups; each a few columns.
+//! Pages of a segment: the directory of slices, statistics of blocks, rollups; each a few columns.
 
 use crate::bytes::{Reader, put_varint};
 use crate::error::Result;
@@ -8,8 +8,11 @@ use super::framed::{corrupt, count, floats, integers, put_floats, put_integers, 
 
 /// The most entries of one page.
 pub const PAGE_ENTRIES_MAX: usize = 1 << 20;
-/// The most columns or hours of all entries of one page together.
+/// The most columns or cells of all entries of one page together.
 pub const PAGE_CELLS_MAX: usize = 1 << 24;
+
+/// The most hours of a cell of a rollup: a year.
+const CELL_HOURS_MAX: u32 = 8_784;
 
 /// One column of a slice, as the directory knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,7 @@ fn check(entries: usize, cells: usize) -> Result<()> {
         return Err(too_many("entries of a page", entries, PAGE_ENTRIES_MAX));
     }
     if cells > PAGE_CELLS_MAX {
-        return Err(too_many("columns or hours of a page", cells, PAGE_CELLS_MAX));
+        return Err(too_many("columns or cells of a page", cells, PAGE_CELLS_MAX));
     }
     Ok(())
 }
@@ -199,11 +202,13 @@ pub struct BlockStatistics {
     pub integers: Option<[i64; 4]>,
 }
 
-/// One hour of a block, as the rollup keeps it.
+/// A day of a block, or an hour in files of before, as the rollup keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RollupCell {
-    /// Start of the hour, in hours since the epoch.
+    /// Start, in hours since the epoch.
     pub hour: i64,
+    /// Hours.
+    pub hours: u32,
     /// Values that are not NaN.
     pub count: u32,
     /// NaN.
@@ -314,7 +319,7 @@ pub fn decode_statistics(bytes: &[u8]) -> Result<Vec<(u32, BlockStatistics)>> {
     Ok((0..blocks).map(block).collect())
 }
 
-/// Encodes a page of rollups: for each slice its hours.
+/// Encodes a page of rollups: for each slice its cells, all of as many hours.
 ///
 /// # Errors
 /// [`crate::ErrorKind::LimitExceeded`] for more than a page holds.
@@ -322,10 +327,17 @@ pub fn encode_rollups(slices: &[(u32, Vec<RollupCell>)]) -> Result<Vec<u8>> {
     let total = slices.iter().map(|(_, cells)| cells.len()).sum();
     check(slices.len(), total)?;
     let mut out = Vec::new();
+    let cells = || slices.iter().flat_map(|(_, cells)| cells);
+    let hours = cells().next().map_or(1, |cell| cell.hours);
+    debug_assert!(cells().all(|cell| cell.hours == hours));
+    if hours != 1 {
+        // No page has no slices: what follows says how long cells are.
+        put_varint(0, &mut out);
+        put_varint(u64::from(hours), &mut out);
+    }
     put_varint(slices.len() as u64, &mut out);
     put_integers(slices.iter().map(|(slice, _)| i64::from(*slice)), &mut out);
     put_integers(slices.iter().map(|(_, cells)| cells.len() as i64), &mut out);
-    let cells = || slices.iter().flat_map(|(_, cells)| cells);
     put_varint(total as u64, &mut out);
     put_integers(slices.iter().map(|(_, cells)| i64::from(is_exact(cells))), &mut out);
     put_integers(cells().map(|cell| cell.hour), &mut out);
@@ -351,7 +363,15 @@ fn is_exact(cells: &[RollupCell]) -> bool {
 /// [`crate::ErrorKind::Corruption`].
 pub fn decode_rollups(bytes: &[u8]) -> Result<Vec<(u32, Vec<RollupCell>)>> {
     let mut reader = Reader::new(bytes);
-    let slices = count(&mut reader, PAGE_ENTRIES_MAX)?;
+    let mut cell_hours = 1;
+    let mut slices = count(&mut reader, PAGE_ENTRIES_MAX)?;
+    if slices == 0 {
+        cell_hours = u32::try_from(reader.varint()?).unwrap_or(u32::MAX);
+        slices = count(&mut reader, PAGE_ENTRIES_MAX)?;
+        if !(1..=CELL_HOURS_MAX).contains(&cell_hours) || slices == 0 {
+            return Err(corrupt("a page of rollups is empty, or its cells are too long"));
+        }
+    }
     let places: Vec<u32> = small(integers(&mut reader, slices)?)?;
     let lengths: Vec<u32> = small(integers(&mut reader, slices)?)?;
     let total = count(&mut reader, PAGE_CELLS_MAX)?;
@@ -378,6 +398,7 @@ pub fn decode_rollups(bytes: &[u8]) -> Result<Vec<(u32, Vec<RollupCell>)>> {
         let sum_integer = if exact { wide.next() } else { None };
         RollupCell {
             hour: hours[place],
+            hours: cell_hours,
             count: counts[place],
             count_nan: nans[place],
             min: mins[place],
@@ -399,6 +420,35 @@ pub fn decode_rollups(bytes: &[u8]) -> Result<Vec<(u32, Vec<RollupCell>)>> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn rollups_of_hours_and_of_days_come_back() {
+        let cell = |hour: i64, hours, sum_integer| RollupCell {
+            hour,
+            hours,
+            count: 200,
+            count_nan: 3,
+            min: -1.5,
+            max: 7.25,
+            sum: 41.0,
+            sum_integer,
+        };
+        for hours in [1, 24] {
+            let page = vec![
+                (3, vec![cell(24, hours, None), cell(24 + i64::from(hours), hours, None)]),
+                (9, vec![cell(-48, hours, Some(41))]),
+            ];
+            let bytes = encode_rollups(&page).unwrap();
+            assert_eq!(bytes[0] == 0, hours == 24);
+            assert_eq!(decode_rollups(&bytes).unwrap(), page);
+            for end in 0..bytes.len() {
+                assert_eq!(decode_rollups(&bytes[..end]).unwrap_err().kind(), ErrorKind::Corruption);
+            }
+        }
+        for hostile in [&[0, 0, 1][..], &[0, 24, 0], &[0, 0xff, 0xff, 0x7f, 1]] {
+            assert_eq!(decode_rollups(hostile).unwrap_err().kind(), ErrorKind::Corruption);
+        }
+    }
 
     #[test]
     fn a_page_that_no_reader_takes_is_not_written() {

@@ -173,7 +173,12 @@ fn unit_of(aggregate: Aggregate, unit: String) -> Option<String> {
 }
 
 /// The row of a group's window; `None` where it has no samples.
-fn finished(prepared: &Prepared<'_>, key: &Arc<GroupKey>, window: Timestamp, parts: &mut [Partial]) -> Option<Finished> {
+fn finished(
+    prepared: &Prepared<'_>,
+    key: &Arc<GroupKey>,
+    window: Timestamp,
+    parts: &mut [Partial],
+) -> Option<Finished> {
     if parts.iter().all(|part| part.is_empty()) {
         return None;
     }

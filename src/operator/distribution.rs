@@ -288,7 +288,15 @@ fn furthest(values: &[f64], count: usize, before: impl Fn(f64, f64) -> bool) -> 
     let (begun, rest) = values.split_at(count);
     found[..count].copy_from_slice(begun);
     let found_so_far = &mut found[..count];
-    found_so_far.sort_unstable_by(|a, b| if before(*a, *b) { std::cmp::Ordering::Less } else if before(*b, *a) { std::cmp::Ordering::Greater } else { std::cmp::Ordering::Equal });
+    found_so_far.sort_unstable_by(|a, b| {
+        if before(*a, *b) {
+            std::cmp::Ordering::Less
+        } else if before(*b, *a) {
+            std::cmp::Ordering::Greater
+        } else {
+            std::cmp::Ordering::Equal
+        }
+    });
     for value in rest {
         if before(*value, found_so_far[count - 1]) {
             let mut place = count - 1;

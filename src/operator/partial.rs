@@ -354,14 +354,17 @@ impl Partial {
             Aggregate::Last => either(last.value, last.integer),
             Aggregate::Variance => float((self.count > 1).then(|| moments.m2 / (self.count - 1) as f64)),
             Aggregate::Stddev => float(self.mean_and_deviation().map(|(_, deviation)| deviation)),
-            Aggregate::Slope => float((first.time < last.time && moments.x_m2 > 0.0).then(|| moments.xy / moments.x_m2)),
+            Aggregate::Slope => {
+                float((first.time < last.time && moments.x_m2 > 0.0).then(|| moments.xy / moments.x_m2))
+            }
             _ => self.finish_plain(aggregate),
         }
     }
 
     /// What it takes beside its own place.
     pub(super) fn heap_bytes(&self) -> usize {
-        let texts = |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
+        let texts =
+            |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
         self.more.as_ref().map_or(0, |more| size_of::<More>() + texts(more))
             + self.values.as_ref().map_or(0, Distribution::heap_bytes)
     }

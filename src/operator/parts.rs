@@ -162,7 +162,10 @@ mod tests {
 
     fn counts(list: PartList<i32>) -> BTreeMap<i32, Vec<u64>> {
         let (keys, parts) = list.into_parts();
-        keys.into_iter().zip(parts.chunks(2)).map(|(key, parts)| (key, parts.iter().map(Partial::count).collect())).collect()
+        keys.into_iter()
+            .zip(parts.chunks(2))
+            .map(|(key, parts)| (key, parts.iter().map(Partial::count).collect()))
+            .collect()
     }
 
     fn list(keys: &[i32], expected: &mut BTreeMap<i32, Vec<u64>>) -> PartList<i32> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DeviceHandle, DeviceRows, MetricType};
+use crate::model::{DeviceHandle, DeviceRows};
 use crate::scan::{Block, Piece, Scan};
 use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot};
@@ -27,7 +27,7 @@ use super::runs::{Run, RunFinder, first_reaching, window_of};
 
 /// Bytes that a device may take before it reports them.
 const REPORTED_BYTES: usize = 1 << 20;
-/// Floats tell all integers below this from each other: hours have extremes as floats.
+/// Floats tell all integers below this from each other: cells of rollups have extremes as floats.
 const EXACT_INTEGERS: f64 = (1_u64 << 53) as f64;
 /// Statistics have instants in days since the bucket's start, exact to a third of a nanosecond: a slope over a shorter time than
 /// this is computed from the samples themselves.
@@ -136,7 +136,12 @@ impl<'a> DeviceRun<'a> {
     }
 
     /// Changes the parts of a stretch's group in a window.
-    pub(super) fn change<R>(&mut self, stretch: usize, window: Timestamp, change: impl FnOnce(&mut [Partial]) -> R) -> R {
+    pub(super) fn change<R>(
+        &mut self,
+        stretch: usize,
+        window: Timestamp,
+        change: impl FnOnce(&mut [Partial]) -> R,
+    ) -> R {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
         self.parts.change((window, self.firsts[stretch]), change)
     }
@@ -170,7 +175,7 @@ impl<'a> DeviceRun<'a> {
                 Ok(Some(stretch)) if Timestamp::from_nanoseconds(block.times.1) < end => {
                     self.statistics(block, stretch)?
                 }
-                _ => !self.work.prepared.needs.whole_blocks && self.hours(block)?,
+                _ => !self.work.prepared.needs.whole_blocks && self.rollup(block)?,
             };
             if answered {
                 return Ok(());
@@ -206,17 +211,16 @@ impl<'a> DeviceRun<'a> {
         Ok(true)
     }
 
-    /// Answers hour by hour; `false`, and nothing added, where an hour lies in more than one group or window.
-    fn hours(&mut self, block: &Block) -> Result<bool> {
+    /// Answers cell by cell of a rollup; `false`, and nothing added, where there is none, or a cell lies in more than one group or
+    /// window.
+    fn rollup(&mut self, block: &Block) -> Result<bool> {
         let mut found = Vec::new();
-        // Hours of one window follow each other, and windows of a zone are dear to find.
+        // Cells of one window follow each other, and windows of a zone are dear to find.
         let (mut window, mut end) = self.window(block.times.0);
         for place in 0..self.work.prepared.operands.len() {
             let metric = &self.work.prepared.operands[place][0];
             let Some(cells) = self.work.scan.rollup(block, metric.handle)? else {
-                // Text has no rollup, and may be counted.
-                if metric.metric_type == MetricType::Text && self.work.scan.statistics(block, metric.handle)?.is_some()
-                {
+                if self.work.scan.statistics(block, metric.handle)?.is_some() {
                     return Ok(false);
                 }
                 continue;
@@ -227,7 +231,8 @@ impl<'a> DeviceRun<'a> {
             }
             for cell in cells {
                 let first = cell.hour.saturating_mul(HOUR_NS).max(block.times.0);
-                let last = cell.hour.saturating_mul(HOUR_NS).saturating_add(HOUR_NS - 1).min(block.times.1);
+                let lasts_ns = i64::from(cell.hours).saturating_mul(HOUR_NS);
+                let last = cell.hour.saturating_mul(HOUR_NS).saturating_add(lasts_ns - 1).min(block.times.1);
                 let at = Timestamp::from_nanoseconds(first);
                 if at < window || at >= end {
                     (window, end) = self.window(first);

@@ -423,7 +423,7 @@ impl<'a> Scan<'a> {
         block.segment.statistics(block.place, metric)
     }
 
-    /// The hourly rollup of one column of a block; `None` where it has no such column, or it is text.
+    /// The rollup of one column of a block, as [`Segment::rollup`].
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].

@@ -29,7 +29,7 @@ impl CachedPage {
         let content: usize = match self {
             Self::Directory(entries) => entries.iter().map(|entry| entry.columns.len() * 12 + 96).sum(),
             Self::Statistics(blocks) => blocks.len() * 208,
-            Self::Rollups(slices) => slices.iter().map(|(_, cells)| cells.len() * 80 + 32).sum(),
+            Self::Rollups(slices) => slices.iter().map(|(_, cells)| cells.len() * size_of::<RollupCell>() + 32).sum(),
         };
         content + PAGE_BYTES
     }

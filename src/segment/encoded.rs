@@ -155,7 +155,8 @@ impl EncodedSlice {
     /// An error of what was read with the place of all of it.
     #[must_use]
     pub fn located(&self, error: Error) -> Error {
-        let Some((segment, (first, last))) = self.segment.as_ref().zip(self.parts.first().zip(self.parts.last())) else {
+        let Some((segment, (first, last))) = self.segment.as_ref().zip(self.parts.first().zip(self.parts.last()))
+        else {
             return error;
         };
         let end = last.offset.saturating_add(u64::from(last.bytes));

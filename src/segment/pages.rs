@@ -16,8 +16,8 @@ use crate::model::{DeviceHandle, MetricHandle, MetricType};
 const DIRECTORY_COLUMNS: usize = 4_096;
 /// Blocks in one page of statistics.
 const STATISTICS_BLOCKS: usize = 512;
-/// Hours in one page of rollups.
-const ROLLUP_HOURS: usize = 8_192;
+/// Cells in one page of rollups.
+const ROLLUP_CELLS: usize = 8_192;
 /// Bytes that may wait for their pages before these are closed early, whatever else is written beside.
 const HELD_BYTES_MAX: usize = 20 << 20;
 
@@ -60,7 +60,7 @@ struct MetricPages {
     statistics_span: Span,
     rollups: Vec<(u32, Vec<RollupCell>)>,
     rollups_span: Span,
-    hours: usize,
+    cells: usize,
 }
 
 /// Pages in the making.
@@ -102,7 +102,7 @@ impl PageBuilder {
             statistics_span: Span::default(),
             rollups: Vec::new(),
             rollups_span: Span::default(),
-            hours: 0,
+            cells: 0,
         });
         let footer = &mut pages.footer;
         footer.metric_type = footer.metric_type.widest(metric_type).unwrap_or(metric_type);
@@ -114,7 +114,7 @@ impl PageBuilder {
         self.held_bytes += statistics_bytes(1);
         if let Some(mut cells) = rollup {
             cells.shrink_to_fit();
-            pages.hours += cells.len();
+            pages.cells += cells.len();
             self.held_bytes += rollup_bytes(1, cells.len());
             pages.rollups.push((slice, cells));
             pages.rollups_span.add(slice, device);
@@ -159,8 +159,8 @@ impl PageBuilder {
                 let reference = std::mem::take(&mut pages.statistics_span).reference();
                 taken.extend(reference.map(|reference| Page { kind: Kind::Statistics(*metric), reference, content }));
             }
-            if all || pages.hours >= ROLLUP_HOURS {
-                self.held_bytes -= rollup_bytes(pages.rollups.len(), std::mem::take(&mut pages.hours));
+            if all || pages.cells >= ROLLUP_CELLS {
+                self.held_bytes -= rollup_bytes(pages.rollups.len(), std::mem::take(&mut pages.cells));
                 let content = encode_rollups(&std::mem::take(&mut pages.rollups))?;
                 let reference = std::mem::take(&mut pages.rollups_span).reference();
                 taken.extend(reference.map(|reference| Page { kind: Kind::Rollups(*metric), reference, content }));
@@ -204,8 +204,8 @@ fn statistics_bytes(blocks: usize) -> usize {
     blocks * size_of::<(u32, BlockStatistics)>()
 }
 
-fn rollup_bytes(slices: usize, hours: usize) -> usize {
-    slices * size_of::<(u32, Vec<RollupCell>)>() + hours * size_of::<RollupCell>()
+fn rollup_bytes(slices: usize, cells: usize) -> usize {
+    slices * size_of::<(u32, Vec<RollupCell>)>() + cells * size_of::<RollupCell>()
 }
 
 fn directory_bytes(slices: usize, columns: usize) -> usize {

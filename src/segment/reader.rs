@@ -272,7 +272,7 @@ impl Segment {
         Ok(page.binary_search_by_key(&slice, |(place, _)| *place).ok().map(|place| page[place].1))
     }
 
-    /// The hourly rollup of one column of a slice, by hour; `None` where the slice has no such column, or it is text.
+    /// The rollup of one column of a slice, its cells rising; `None` where it has none: text has not, nor have few values.
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].

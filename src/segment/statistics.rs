@@ -1,4 +1,4 @@
-//! Statistics and hourly rollups of one column of one slice.
+//! Statistics and daily rollups of one column of one slice.
 //!
 //! Guarantees: sums of floats are within 1e-13 of the sum of absolute values (runs of 128 values in eight lanes, the runs
 //! added with Neumaier's compensation: "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974);
@@ -6,8 +6,12 @@
 
 use crate::format::{BlockStatistics, RollupCell};
 use crate::model::{Column, Presence, Values};
-use crate::time::{DAY_NS, HOUR_NS};
+use crate::time::DAY_NS;
 
+/// The fewest values that a cell of a rollup stands for: fewer are read as fast as the rollup is.
+const ROLLUP_LEAST: usize = 128;
+/// Hours of a cell.
+const CELL_HOURS: u32 = 24;
 const LANES: usize = 8;
 const RUN: usize = 128;
 
@@ -100,7 +104,7 @@ fn moments(x: &[f64], x_mean: f64, values: &[f64], mean: f64) -> (f64, f64, f64)
     (xx.iter().sum(), vv.iter().sum(), xv.iter().sum())
 }
 
-/// Statistics and rollup of one column; the rollup is `None` for text.
+/// Statistics and rollup of one column; the rollup is `None` for text, for less than two days, and where days have few values.
 #[must_use]
 pub fn describe(times: &[i64], column: &Column, bucket_start: i64) -> (BlockStatistics, Option<Vec<RollupCell>>) {
     let present: Vec<i64>;
@@ -111,19 +115,16 @@ pub fn describe(times: &[i64], column: &Column, bucket_start: i64) -> (BlockStat
             &present
         }
     };
+    let worth_it = |(statistics, cells): (BlockStatistics, Vec<RollupCell>)| {
+        let kept = cells.len() > 1 && column.values.len() / cells.len() >= ROLLUP_LEAST;
+        (statistics, kept.then_some(cells))
+    };
     match &column.values {
-        Values::Float(values) => {
-            let (statistics, cells) = floats(times, values, bucket_start);
-            (statistics, Some(cells))
-        }
-        Values::Integer(values) => {
-            let (statistics, cells) = integers(times, values, bucket_start);
-            (statistics, Some(cells))
-        }
+        Values::Float(values) => worth_it(floats(times, values, bucket_start)),
+        Values::Integer(values) => worth_it(integers(times, values, bucket_start)),
         Values::Boolean(values) => {
             let values: Vec<i64> = values.iter().map(|value| i64::from(*value)).collect();
-            let (statistics, cells) = integers(times, &values, bucket_start);
-            (statistics, Some(cells))
+            worth_it(integers(times, &values, bucket_start))
         }
         Values::Text(values) => {
             let count = values.codes.len() as u64;
@@ -134,19 +135,22 @@ pub fn describe(times: &[i64], column: &Column, bucket_start: i64) -> (BlockStat
     }
 }
 
-/// Where each hour of rising times begins, and where the last one ends.
-fn hours(times: &[i64]) -> Vec<usize> {
+/// Where each day of rising times begins, and where the last one ends.
+fn days(times: &[i64]) -> Vec<usize> {
     let mut starts = vec![0];
     let mut place = 0;
     while place < times.len() {
-        let hour_end = (times[place].div_euclid(HOUR_NS) + 1).saturating_mul(HOUR_NS);
-        // Most hours are full: look where the next one begins by the last one's length before searching.
-        let rest = &times[place..];
-        let length = rest.partition_point(|time| *time < hour_end || hour_end == i64::MAX);
+        let day_end = (times[place].div_euclid(DAY_NS) + 1).saturating_mul(DAY_NS);
+        let length = times[place..].partition_point(|time| *time < day_end || day_end == i64::MAX);
         place += length.max(1);
         starts.push(place);
     }
     starts
+}
+
+/// The first hour of the day of an instant.
+fn first_hour(time: i64) -> i64 {
+    time.div_euclid(DAY_NS) * i64::from(CELL_HOURS)
 }
 
 fn floats(times: &[i64], values: &[f64], bucket_start: i64) -> (BlockStatistics, Vec<RollupCell>) {
@@ -156,20 +160,21 @@ fn floats(times: &[i64], values: &[f64], bucket_start: i64) -> (BlockStatistics,
     let mut cells = Vec::new();
     let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
     let mut total = CompensatedSum::default();
-    for pair in hours(times).windows(2) {
-        let hour = &values[pair[0]..pair[1]];
-        let (min, max) = extremes(hour);
-        let hour_sum = sum(hour);
-        total.merge(hour_sum);
+    for pair in days(times).windows(2) {
+        let day = &values[pair[0]..pair[1]];
+        let (min, max) = extremes(day);
+        let day_sum = sum(day);
+        total.merge(day_sum);
         least = if min < least { min } else { least };
         greatest = if max > greatest { max } else { greatest };
         cells.push(RollupCell {
-            hour: times[pair[0]].div_euclid(HOUR_NS),
-            count: hour.len() as u32,
+            hour: first_hour(times[pair[0]]),
+            hours: CELL_HOURS,
+            count: day.len() as u32,
             count_nan: 0,
             min,
             max,
-            sum: hour_sum.value(),
+            sum: day_sum.value(),
             sum_integer: None,
         });
     }
@@ -214,11 +219,11 @@ fn floats_with_nan(times: &[i64], values: &[f64], bucket_start: i64) -> (BlockSt
     statistics.count_nan = (values.len() - kept.len()) as u64;
     let mut kept_cells = kept_cells.into_iter().peekable();
     let mut cells = Vec::new();
-    for pair in hours(times).windows(2) {
-        let hour = times[pair[0]].div_euclid(HOUR_NS);
+    for pair in days(times).windows(2) {
+        let hour = first_hour(times[pair[0]]);
         let count_nan = values[pair[0]..pair[1]].iter().filter(|value| value.is_nan()).count() as u32;
         let kept = kept_cells.next_if(|cell| cell.hour == hour);
-        cells.push(RollupCell { hour, count_nan, ..kept.unwrap_or_default() });
+        cells.push(RollupCell { hour, hours: CELL_HOURS, count_nan, ..kept.unwrap_or_default() });
     }
     (statistics, cells)
 }
@@ -229,23 +234,24 @@ fn integers(times: &[i64], values: &[i64], bucket_start: i64) -> (BlockStatistic
     }
     let mut cells = Vec::new();
     let (mut least, mut greatest, mut total) = (i64::MAX, i64::MIN, 0_i128);
-    for pair in hours(times).windows(2) {
-        let hour = &values[pair[0]..pair[1]];
-        let (mut min, mut max, mut hour_sum) = (i64::MAX, i64::MIN, 0_i128);
-        for value in hour {
+    for pair in days(times).windows(2) {
+        let day = &values[pair[0]..pair[1]];
+        let (mut min, mut max, mut day_sum) = (i64::MAX, i64::MIN, 0_i128);
+        for value in day {
             min = min.min(*value);
             max = max.max(*value);
-            hour_sum += i128::from(*value);
+            day_sum += i128::from(*value);
         }
-        (least, greatest, total) = (least.min(min), greatest.max(max), total + hour_sum);
+        (least, greatest, total) = (least.min(min), greatest.max(max), total + day_sum);
         cells.push(RollupCell {
-            hour: times[pair[0]].div_euclid(HOUR_NS),
-            count: hour.len() as u32,
+            hour: first_hour(times[pair[0]]),
+            hours: CELL_HOURS,
+            count: day.len() as u32,
             count_nan: 0,
             min: min as f64,
             max: max as f64,
-            sum: hour_sum as f64,
-            sum_integer: Some(hour_sum),
+            sum: day_sum as f64,
+            sum_integer: Some(day_sum),
         });
     }
     let as_floats: Vec<f64> = values.iter().map(|value| *value as f64).collect();
@@ -268,12 +274,12 @@ mod tests {
     fn values() -> impl Strategy<Value = Vec<f64>> {
         let value =
             (any::<i32>(), 0..40_i32).prop_map(|(mantissa, exponent)| f64::from(mantissa) * 2.0_f64.powi(-exponent));
-        prop::collection::vec(value, 1..700)
+        prop::collection::vec(value, 1..900)
     }
 
     proptest! {
         #[test]
-        fn statistics_are_what_exact_arithmetic_says(values in values(), step in 1_i64..HOUR_NS, nan_every in 2_usize..50) {
+        fn statistics_are_what_exact_arithmetic_says(values in values(), step in 1_i64..DAY_NS / 200, nan_every in 2_usize..50) {
             let times: Vec<i64> = (0..values.len() as i64).map(|place| 5 * DAY_NS + place * step).collect();
             let mut with_nan = values.clone();
             with_nan.iter_mut().step_by(nan_every).for_each(|value| *value = f64::NAN);
@@ -281,7 +287,7 @@ mod tests {
                 let kept: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
                 let column = Column { presence: Presence::All, values: Values::Float(values.clone()) };
                 let (statistics, cells) = describe(&times, &column, 5 * DAY_NS);
-                let cells = cells.unwrap();
+                let Some(cells) = cells else { continue };
                 prop_assert_eq!((statistics.count, statistics.count_nan), (kept.len() as u64, (values.len() - kept.len()) as u64));
                 prop_assert_eq!(cells.iter().map(|cell| u64::from(cell.count)).sum::<u64>(), kept.len() as u64);
                 prop_assert_eq!(cells.iter().map(|cell| u64::from(cell.count_nan)).sum::<u64>(), statistics.count_nan);
@@ -296,7 +302,7 @@ mod tests {
                 let m2: f64 = kept.iter().map(|value| (value - mean) * (value - mean)).sum();
                 prop_assert!((statistics.m2 - m2).abs() <= 1e-9 * m2.max(magnitude * 1e-9));
                 for cell in cells {
-                    let inside = times.iter().zip(&values).filter(|(time, value)| time.div_euclid(HOUR_NS) == cell.hour && !value.is_nan());
+                    let inside = times.iter().zip(&values).filter(|(time, value)| time.div_euclid(DAY_NS) * 24 == cell.hour && !value.is_nan());
                     let inside: Vec<f64> = inside.map(|(_, value)| *value).collect();
                     prop_assert_eq!(cell.count as usize, inside.len());
                     prop_assert!((cell.sum - exact(&inside) as f64 / scale).abs() <= 1e-13 * magnitude);
@@ -305,15 +311,17 @@ mod tests {
         }
 
         #[test]
-        fn integers_are_exact(values in prop::collection::vec(any::<i64>(), 1..300)) {
-            let times: Vec<i64> = (0..values.len() as i64).map(|place| place * 60_000_000_000 - HOUR_NS).collect();
+        fn integers_are_exact(values in prop::collection::vec(any::<i64>(), 1..700)) {
+            let times: Vec<i64> = (0..values.len() as i64).map(|place| place * 300_000_000_000 - DAY_NS / 2).collect();
             let column = Column { presence: Presence::All, values: Values::Integer(values.clone()) };
             let (statistics, cells) = describe(&times, &column, 0);
             let total: i128 = values.iter().map(|value| i128::from(*value)).sum();
             prop_assert_eq!(statistics.sum_integer, Some(total));
             let (least, greatest) = (*values.iter().min().unwrap(), *values.iter().max().unwrap());
             prop_assert_eq!(statistics.integers, Some([least, greatest, values[0], values[values.len() - 1]]));
-            prop_assert_eq!(cells.unwrap().iter().map(|cell| cell.sum_integer.unwrap()).sum::<i128>(), total);
+            if let Some(cells) = cells {
+                prop_assert_eq!(cells.iter().map(|cell| cell.sum_integer.unwrap()).sum::<i128>(), total);
+            }
         }
     }
 

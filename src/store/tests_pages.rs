@@ -40,7 +40,7 @@ fn everything(store: &Store, look: &mut dyn FnMut()) -> String {
                 let segment = segment.segment().unwrap();
                 for slice in segment.slices(device.handle).unwrap() {
                     text += &format!("{:?}", segment.statistics(slice.place, metric).unwrap().unwrap());
-                    text += &format!("{:?}", segment.rollup(slice.place, metric).unwrap().unwrap());
+                    text += &format!("{:?}", segment.rollup(slice.place, metric).unwrap());
                 }
                 look();
             }
