@@ -10,7 +10,8 @@
 use crate::error::Result;
 
 use super::bits::{GROUP, groups_of};
-use super::grouped::{self, Grouped};
+use super::compressed::{self, Group, Integers};
+use super::grouped::Grouped;
 use super::integer::{decode_group, room_for};
 use super::kernels::{Kernels, Scaling};
 use crate::bytes::{Reader, corrupt, put_varint, with_room};
@@ -31,6 +32,8 @@ const INTEGER_LIMIT: i64 = 1 << 51;
 const SAMPLES: usize = 32;
 /// One value in so many may be an exception.
 const EXCEPTION_SHARE: usize = 20;
+/// From one exception in so many values on, a finer scale is tried beside: exceptions then take a quarter of a bit a value.
+const FINER_SHARE: usize = 288;
 /// The fewest bytes that an exception takes.
 const EXCEPTION_BYTES_MIN: usize = 9;
 
@@ -92,29 +95,80 @@ fn to_integer(value: f64, power: f64, back: impl Fn(f64) -> f64) -> (i64, bool) 
     (integer, in_range & (back(rounded - ROUNDER).to_bits() == value.to_bits()))
 }
 
-/// Appends the values as scaled integers by one of the ways to write integers; nothing is appended and `false` returned
-/// where too few are decimals.
-pub(super) fn encode(values: &[f64], put_integers: fn(&[i64], &mut Vec<u8>), out: &mut Vec<u8>) -> bool {
-    let Some(mut scale) = find_scale(values, None) else { return false };
-    let from = out.len();
-    for _ in 0..2 {
-        out.push(scale.byte());
-        match encode_scaled(values, scale, out) {
-            Ok(integers) => {
-                put_integers(&integers, out);
-                return true;
+/// Appends the values as scaled integers by one of the ways to write integers; `false`, and `out` is to be cut, where too few are
+/// decimals, or that way fails.
+pub(super) fn encode(values: &[f64], put_integers: impl Fn(&[i64], &mut Vec<u8>) -> bool, out: &mut Vec<u8>) -> bool {
+    let Some(scale) = find_scale(values, None) else { return false };
+    let scaled = Scaled::of(values, scale);
+    // The sample missed values with more places: look at some of those too.
+    let finer = scaled.finer_scale(values).map(|finer| Scaled::of(values, finer));
+    let ways = [Some(scaled), finer].into_iter().flatten().filter(|scaled| !scaled.has_too_many);
+    let written = ways.filter_map(|scaled| {
+        let mut bytes = Vec::new();
+        scaled.put(values, &mut bytes);
+        put_integers(&scaled.integers, &mut bytes).then_some(bytes)
+    });
+    written.min_by_key(Vec::len).inspect(|bytes| out.extend_from_slice(bytes)).is_some()
+}
+
+/// Values as integers of a scale.
+struct Scaled {
+    scale: Scale,
+    integers: Vec<i64>,
+    /// Places of values that are no decimals of the scale.
+    exceptions: Vec<usize>,
+    /// Where there are, the rest was not looked at.
+    has_too_many: bool,
+}
+
+impl Scaled {
+    fn of(values: &[f64], scale: Scale) -> Self {
+        let limit = values.len() / EXCEPTION_SHARE + 1;
+        let mut exceptions: Vec<usize> = Vec::new();
+        let mut all = vec![0; values.len()];
+        let mut last_good = 0;
+        for (number, (group, integers)) in values.chunks(GROUP).zip(all.chunks_mut(GROUP)).enumerate() {
+            if scale_group(group, scale, integers) == 0 {
+                last_good = integers.last().copied().unwrap_or_default();
+                continue;
             }
-            Err(failed) => {
-                out.truncate(from);
-                // The sample missed values with more places: look at some of those too.
-                match find_scale(&failed, Some(scale)) {
-                    Some(finer) if finer != scale => scale = finer,
-                    _ => return false,
+            for (place, (value, integer)) in group.iter().zip(integers.iter_mut()).enumerate() {
+                let (good, exact) = scale.to_integer(*value);
+                if exact {
+                    last_good = good;
+                } else {
+                    // The neighbour's integer in its place costs the packing least.
+                    *integer = last_good;
+                    exceptions.push(number * GROUP + place);
                 }
             }
+            if exceptions.len() > limit {
+                break;
+            }
+        }
+        Self { scale, integers: all, has_too_many: exceptions.len() > limit, exceptions }
+    }
+
+    /// A scale with more places that may fit what this one does not, where that costs enough to look for one.
+    fn finer_scale(&self, values: &[f64]) -> Option<Scale> {
+        if self.exceptions.len() * FINER_SHARE < values.len() {
+            return None;
+        }
+        let failed: Vec<f64> = self.exceptions.iter().filter_map(|place| values.get(*place)).copied().collect();
+        find_scale(&failed, Some(self.scale)).filter(|finer| *finer != self.scale)
+    }
+
+    /// Appends scale and exceptions.
+    fn put(&self, values: &[f64], out: &mut Vec<u8>) {
+        out.push(self.scale.byte());
+        put_varint(self.exceptions.len() as u64, out);
+        let mut next = 0;
+        for place in &self.exceptions {
+            put_varint((place - next) as u64, out);
+            next = place + 1;
+            out.extend_from_slice(&values[*place].to_bits().to_le_bytes());
         }
     }
-    false
 }
 
 /// The scale with the fewest places that fits nearly all of a sample; only such with at least the places of `at_least`.
@@ -143,42 +197,6 @@ fn find_scale(values: &[f64], at_least: Option<Scale>) -> Option<Scale> {
         }
     }
     best.map(|(_, scale)| scale)
-}
-
-/// Appends the exceptions, and returns the integers; where there are too many exceptions, some of them come back and `out` is to
-/// be cut.
-fn encode_scaled(values: &[f64], scale: Scale, out: &mut Vec<u8>) -> Result<Vec<i64>, Vec<f64>> {
-    let limit = values.len() / EXCEPTION_SHARE + 1;
-    let mut exceptions: Vec<usize> = Vec::new();
-    let mut all = vec![0; values.len()];
-    let mut last_good = 0;
-    for (number, (group, integers)) in values.chunks(GROUP).zip(all.chunks_mut(GROUP)).enumerate() {
-        if scale_group(group, scale, integers) > 0 {
-            for (place, (value, integer)) in group.iter().zip(integers.iter_mut()).enumerate() {
-                let (good, exact) = scale.to_integer(*value);
-                if exact {
-                    last_good = good;
-                } else {
-                    // The neighbour's integer in its place costs the packing least.
-                    *integer = last_good;
-                    exceptions.push(number * GROUP + place);
-                }
-            }
-            if exceptions.len() > limit {
-                return Err(exceptions.iter().filter_map(|place| values.get(*place)).copied().collect());
-            }
-        } else {
-            last_good = integers.last().copied().unwrap_or_default();
-        }
-    }
-    put_varint(exceptions.len() as u64, out);
-    let mut next = 0;
-    for place in exceptions {
-        put_varint((place - next) as u64, out);
-        next = place + 1;
-        out.extend_from_slice(&values[place].to_bits().to_le_bytes());
-    }
-    Ok(all)
 }
 
 /// Scales a group; returns how many values are no such decimals.
@@ -219,6 +237,36 @@ pub(super) fn decode(mut reader: Reader<'_>, count: usize) -> Result<Vec<f64>> {
     Ok(values)
 }
 
+/// Reads `count` floats whose integers are compressed, to the end of the reader.
+pub(super) fn decode_compressed(mut reader: Reader<'_>, count: usize) -> Result<Vec<f64>> {
+    let scale = Scale::from_byte(reader.byte()?)?;
+    let exceptions = read_exceptions(&mut reader, count)?;
+    let integers = Integers::read(reader)?;
+    let lowest = integers.lowest;
+    check_lowest(lowest)?;
+    let kernels = Kernels::best();
+    let mut values: Vec<f64> = compressed::room_for(count)?;
+    let mut floats = [0.0; GROUP];
+    integers.each_group(count, |group, length| {
+        match group {
+            Group::Distances(distances) => kernels.floats(distances, lowest, scale.scaling(), &mut floats),
+            Group::Integers(integers) => floats = floats_of(integers, length, scale)?,
+        }
+        values.extend_from_slice(&floats[..length]);
+        Ok(())
+    })?;
+    put_exceptions(exceptions, &mut values);
+    Ok(values)
+}
+
+/// Whether the kernels may make floats of what lies up to 2^32 above an integer.
+fn check_lowest(lowest: i64) -> Result<()> {
+    if (-INTEGER_LIMIT..INTEGER_LIMIT).contains(&lowest) {
+        return Ok(());
+    }
+    Err(corrupt("an integer is too large for a decimal"))
+}
+
 fn put_exceptions(exceptions: Vec<(usize, f64)>, values: &mut [f64]) {
     for (place, value) in exceptions {
         if let Some(room) = values.get_mut(place) {
@@ -242,10 +290,7 @@ impl<'a> GroupedDecimals<'a> {
         let scale = Scale::from_byte(reader.byte()?)?;
         let exceptions = read_exceptions(&mut reader, count)?;
         let groups = Grouped::read(reader, count)?;
-        let too_large = |head: &grouped::Head| !(-INTEGER_LIMIT..INTEGER_LIMIT).contains(&head.lowest);
-        if groups.heads().iter().any(too_large) {
-            return Err(corrupt("an integer is too large for a decimal"));
-        }
+        groups.heads().iter().try_for_each(|head| check_lowest(head.lowest))?;
         Ok(Self { scale, exceptions, groups })
     }
 

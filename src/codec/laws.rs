@@ -61,6 +61,10 @@ fn any_times() -> impl Strategy<Value = Vec<i64>> {
     ]
 }
 
+fn any_tier() -> impl Strategy<Value = Tier> {
+    prop_oneof![Just(Tier::Fast), Just(Tier::Cold)]
+}
+
 /// The same values, floats compared bit for bit and texts by their text.
 fn same(a: &Values, b: &Values) -> bool {
     a.metric_type() == b.metric_type() && a.len() == b.len() && (0..a.len()).all(|index| a.get(index) == b.get(index))
@@ -80,18 +84,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn values_come_back(values in any_values()) {
-        let mut bytes = Vec::new();
-        encode_values(&values, &mut bytes).unwrap();
-        let back = decode_values(&bytes, values.metric_type(), values.len()).unwrap();
-        prop_assert!(same(&values, &back));
+    fn values_come_back_from_either_tier(values in any_values()) {
+        let [fast, cold] = [Tier::Fast, Tier::Cold].map(|tier| {
+            let mut bytes = vec![7];
+            tier.encode_values(&values, &mut bytes).unwrap();
+            assert!(same(&values, &decode_values(&bytes[1..], values.metric_type(), values.len()).unwrap()), "{tier:?}");
+            bytes
+        });
+        prop_assert!(fast[0] == 7 && cold[0] == 7 && cold.len() <= fast.len());
     }
 
     #[test]
-    fn times_come_back(times in any_times()) {
-        let mut bytes = Vec::new();
-        encode_times(&times, &mut bytes);
-        prop_assert_eq!(decode_times(&bytes, times.len()).unwrap(), times);
+    fn times_come_back_from_either_tier(times in any_times()) {
+        let [fast, cold] = [Tier::Fast, Tier::Cold].map(|tier| {
+            let mut bytes = vec![7];
+            tier.encode_times(&times, &mut bytes);
+            assert_eq!(decode_times(&bytes[1..], times.len()).unwrap(), times, "{tier:?}");
+            bytes
+        });
+        prop_assert!(fast[0] == 7 && cold[0] == 7 && cold.len() <= fast.len());
     }
 
     #[test]
@@ -108,9 +119,9 @@ proptest! {
 
     /// A flipped bit or a cut end is an error or other values of the same number: never a panic.
     #[test]
-    fn damaged_values_never_panic(values in any_values(), place: usize, bit in 0_u8..8, cut: bool) {
+    fn damaged_values_never_panic(values in any_values(), tier in any_tier(), place: usize, bit in 0_u8..8, cut: bool) {
         let mut bytes = Vec::new();
-        encode_values(&values, &mut bytes).unwrap();
+        tier.encode_values(&values, &mut bytes).unwrap();
         let bytes = damaged(bytes, place, bit, cut);
         match decode_values(&bytes, values.metric_type(), values.len()) {
             Ok(back) => prop_assert!(!cut && back.len() == values.len()),
@@ -119,9 +130,9 @@ proptest! {
     }
 
     #[test]
-    fn damaged_times_rise_or_are_refused(times in any_times(), place: usize, bit in 0_u8..8, cut: bool) {
+    fn damaged_times_rise_or_are_refused(times in any_times(), tier in any_tier(), place: usize, bit in 0_u8..8, cut: bool) {
         let mut bytes = Vec::new();
-        encode_times(&times, &mut bytes);
+        tier.encode_times(&times, &mut bytes);
         let bytes = damaged(bytes, place, bit, cut);
         match decode_times(&bytes, times.len()) {
             Ok(back) => prop_assert!(!cut && back.len() == times.len() && back.windows(2).all(|pair| pair[0] < pair[1])),
@@ -130,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_anywhere_never_panic(mut bytes in vec(any::<u8>(), 0..400), code in 0_u8..10, count in 0_usize..3_000) {
+    fn bytes_from_anywhere_never_panic(mut bytes in vec(any::<u8>(), 0..400), code in 0_u8..16, count in 0_usize..3_000) {
         if let Some(first) = bytes.first_mut() {
             *first = code;
         }
@@ -188,6 +199,11 @@ fn value_examples_of_the_document() {
     read("grouped-integers-differences", &integers(&counter));
     read("grouped-integers-patched", &integers(&[0, 1, 0, 1, 1, 0, 0, 1_000]));
     read("grouped-decimals", &Values::Float(vec![21.50, 21.52, 21.49, nan, 21.51, 21.50, 21.53, 21.50]));
+    read("compressed-integers", &integers(&[100, 103, 101, 100]));
+    read("compressed-decimals", &Values::Float(vec![21.50, 21.52, 21.49, nan, 21.51, 21.50, 21.53, 21.50]));
+    read("compressed-floats", &Values::Float(vec![1.0 / 3.0, 2.0 / 3.0]));
+    let dictionary = vec![Arc::from("ok"), Arc::from("fail")];
+    read("compressed-texts", &Values::Text(TextValues { dictionary, codes: vec![0, 0, 1, 0] }));
     // No compressor writes this frame: it is only read.
     let shuffled = decode_values(&hex_example("floats-shuffled"), MetricType::Float, 16).unwrap();
     assert!(same(&shuffled, &Values::Float(vec![1.0 / 3.0; 16])));
@@ -205,8 +221,10 @@ fn time_and_presence_examples_of_the_document() {
         assert_eq!(bytes, hex_example(name), "{name}");
         assert_eq!(decode_times(&bytes, times.len()).unwrap(), times, "{name}");
     }
-    // As short as this, times are written in another way: it is only read.
-    assert_eq!(decode_times(&hex_example("times-grouped"), 5).unwrap(), minutes(0, &[0, 1, 2, 4, 5]));
+    // As short as this, times are written in other ways: they are only read.
+    for name in ["times-grouped", "times-compressed"] {
+        assert_eq!(decode_times(&hex_example(name), 5).unwrap(), minutes(0, &[0, 1, 2, 4, 5]), "{name}");
+    }
     for (name, presence, rows) in [
         ("presence-all", Presence::All, 12),
         ("presence-bitmap", Presence::Positions(vec![0, 2, 3, 7, 8, 10]), 12),
@@ -242,7 +260,7 @@ fn broken_spellings_are_refused() {
         (&[7, 2, 1, 1, 0, 97, 98, 0, 0, 0], MetricType::Text, 2), // an unused text
         (&[7, 1, 1, 0, 97, 1, 0, 0, 2], MetricType::Text, 2), // a code without a text
         (&[7, 1, 1, 2, 97, 0, 0, 0], MetricType::Text, 2), // no such way to store
-        (&[8, 0], integer, 1),                             // no such encoding
+        (&[99, 0], integer, 1),                            // no such encoding
         (&[3, 0, 0, 0, 0, 0], integer, 3),                 // an encoding of another type
     ] {
         let result = decode_values(bytes, metric_type, count);
@@ -265,6 +283,14 @@ fn every_flip_and_cut_of_the_examples_is_survived() {
         ("values-raw", MetricType::Float, 1),
         ("values-constant", MetricType::Float, 1_000),
         ("floats-decimals", MetricType::Float, 8),
+        ("grouped-integers-frame", MetricType::Integer, 4),
+        ("grouped-integers-differences", MetricType::Integer, 9),
+        ("grouped-integers-patched", MetricType::Integer, 8),
+        ("grouped-decimals", MetricType::Float, 8),
+        ("compressed-integers", MetricType::Integer, 4),
+        ("compressed-decimals", MetricType::Float, 8),
+        ("compressed-floats", MetricType::Float, 2),
+        ("compressed-texts", MetricType::Text, 4),
         ("floats-shuffled", MetricType::Float, 16),
         ("booleans-bitmap", MetricType::Boolean, 9),
         ("booleans-runs", MetricType::Boolean, 20),
@@ -273,7 +299,7 @@ fn every_flip_and_cut_of_the_examples_is_survived() {
     for (name, metric_type, count) in values {
         survives(name, |bytes| decode_values(bytes, metric_type, count).map(|values| values.len()), count);
     }
-    for name in ["times-regular", "times-packed"] {
+    for name in ["times-regular", "times-packed", "times-grouped", "times-compressed"] {
         survives(name, |bytes| decode_times(bytes, 5).map(|times| times.len()), 5);
     }
     for (name, rows) in [("presence-all", 12), ("presence-bitmap", 12), ("presence-list", 1_000)] {

@@ -10,6 +10,8 @@
 
 mod bits;
 mod boolean;
+mod cold;
+mod compressed;
 mod decimal;
 mod fixed;
 mod grouped;
@@ -40,6 +42,8 @@ use decimal::GroupedDecimals;
 use fixed::WIDTH_BYTES;
 use grouped::Grouped;
 
+pub use cold::Tier;
+
 /// The most values of one column that are decoded at once.
 pub const COUNT_MAX: usize = u32::MAX as usize;
 
@@ -49,6 +53,7 @@ mod time_code {
     pub(super) const REGULAR: u8 = 1;
     pub(super) const PACKED: u8 = 2;
     pub(super) const GROUPED: u8 = 3;
+    pub(super) const COMPRESSED: u8 = 4;
 }
 
 /// Encodings of values.
@@ -63,6 +68,10 @@ mod value_code {
     pub(super) const DICTIONARY: u8 = 7;
     pub(super) const GROUPED_INTEGERS: u8 = 8;
     pub(super) const GROUPED_DECIMALS: u8 = 9;
+    pub(super) const COMPRESSED_INTEGERS: u8 = 10;
+    pub(super) const COMPRESSED_DECIMALS: u8 = 11;
+    pub(super) const COMPRESSED_FLOATS: u8 = 12;
+    pub(super) const COMPRESSED_TEXTS: u8 = 13;
 }
 
 /// Encodings of a presence.
@@ -80,6 +89,7 @@ pub fn times_encoding(bytes: &[u8]) -> &'static str {
         Some(&time_code::REGULAR) => "regular",
         Some(&time_code::PACKED) => "packed",
         Some(&time_code::GROUPED) => "grouped",
+        Some(&time_code::COMPRESSED) => "compressed",
         _ => "unknown",
     }
 }
@@ -98,6 +108,10 @@ pub fn values_encoding(bytes: &[u8]) -> &'static str {
         Some(&value_code::DICTIONARY) => "dictionary",
         Some(&value_code::GROUPED_INTEGERS) => "grouped integers",
         Some(&value_code::GROUPED_DECIMALS) => "grouped decimals",
+        Some(&value_code::COMPRESSED_INTEGERS) => "compressed integers",
+        Some(&value_code::COMPRESSED_DECIMALS) => "compressed decimals",
+        Some(&value_code::COMPRESSED_FLOATS) => "compressed floats",
+        Some(&value_code::COMPRESSED_TEXTS) => "compressed texts",
         _ => "unknown",
     }
 }
@@ -160,6 +174,7 @@ pub fn decode_times(bytes: &[u8], rows: usize) -> Result<Vec<i64>> {
         time_code::REGULAR => times::decode_regular(reader, rows),
         time_code::PACKED => times::decode_packed(reader, rows),
         time_code::GROUPED => times::decode_grouped(reader, rows),
+        time_code::COMPRESSED => times::decode_compressed(reader, rows),
         code => Err(unknown("times", code)),
     }
 }
@@ -202,7 +217,11 @@ pub(crate) fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
     let from = out.len();
     let raw_bytes = values.len() * WIDTH_BYTES;
     if values.len() > 1 {
-        let (code, put_integers) = integer_form(values.len(), [value_code::DECIMALS, value_code::GROUPED_DECIMALS]);
+        let (code, put) = integer_form(values.len(), [value_code::DECIMALS, value_code::GROUPED_DECIMALS]);
+        let put_integers = |integers: &[i64], out: &mut Vec<u8>| {
+            put(integers, out);
+            true
+        };
         out.push(code);
         // Hardly smaller than raw is not worth the arithmetic, and zstd may do better.
         if decimal::encode(values, put_integers, out) && out.len() - from <= raw_bytes - raw_bytes / 8 {
@@ -308,6 +327,18 @@ pub fn decode_values(bytes: &[u8], metric_type: MetricType, count: usize) -> Res
         (MetricType::Integer, value_code::INTEGERS) => integer::decode(reader, count).map(Values::Integer),
         (MetricType::Integer, value_code::GROUPED_INTEGERS) => {
             Grouped::read(reader, count)?.decode(0..count).map(Values::Integer)
+        }
+        (MetricType::Float, value_code::COMPRESSED_DECIMALS) => {
+            decimal::decode_compressed(reader, count).map(Values::Float)
+        }
+        (MetricType::Float, value_code::COMPRESSED_FLOATS) => {
+            compressed::decode_floats(reader, count).map(Values::Float)
+        }
+        (MetricType::Integer, value_code::COMPRESSED_INTEGERS) => {
+            compressed::decode_integers(reader, count).map(Values::Integer)
+        }
+        (MetricType::Text, value_code::COMPRESSED_TEXTS) => {
+            text::decode_compressed(reader, count, text::DICTIONARY_BYTES_MAX).map(Values::Text)
         }
         (MetricType::Boolean, value_code::BITMAP) => boolean::decode_bitmap(reader, count).map(Values::Boolean),
         (MetricType::Boolean, value_code::RUNS) => boolean::decode_runs(reader, count).map(Values::Boolean),

@@ -15,6 +15,8 @@ use crate::bytes::{corrupt, with_room};
 
 /// zstd's level: fast, and higher ones gain little on shuffled bytes.
 const LEVEL: i32 = 1;
+/// zstd's level in the cold tier.
+const COLD_LEVEL: i32 = 19;
 /// Fewer values than this are not worth a frame.
 const COUNT_MIN: usize = 16;
 
@@ -69,10 +71,20 @@ pub(super) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// The same for the cold tier: smaller, and slower to write.
+pub(super) fn compress_more(bytes: &[u8]) -> Option<Vec<u8>> {
+    zstd::bulk::compress(bytes, COLD_LEVEL).ok()
+}
+
+/// How many bytes a zstd frame says that it holds.
+pub(super) fn stated_size(bytes: &[u8]) -> Option<usize> {
+    zstd_safe::get_frame_content_size(bytes).ok().flatten().and_then(|size| usize::try_from(size).ok())
+}
+
 /// The content of one zstd frame that fills `bytes` and states exactly `size` bytes.
 pub(super) fn decompress(bytes: &[u8], size: usize) -> Result<Vec<u8>> {
-    let stated = zstd_safe::get_frame_content_size(bytes).ok().flatten();
-    if stated != u64::try_from(size).ok() {
+    let stated = stated_size(bytes);
+    if stated != Some(size) {
         return Err(corrupt(format!("a zstd frame states {stated:?} bytes, not {size}")));
     }
     if zstd_safe::find_frame_compressed_size(bytes).ok() != Some(bytes.len()) {

@@ -12,7 +12,7 @@ use crate::model::TextValues;
 
 use super::bits::GROUP;
 use super::integer::{decode_group, encode_group, room_for};
-use super::shuffle::{compress, decompress};
+use super::shuffle::{compress, compress_more, decompress, stated_size};
 use crate::bytes::{Reader, corrupt, put_varint, with_room};
 
 /// The most bytes that the texts of one dictionary take together: 1 GiB.
@@ -21,6 +21,9 @@ pub(super) const DICTIONARY_BYTES_MAX: usize = 1 << 30;
 const RATIO_MAX: usize = 100_000;
 /// Dictionaries shorter than this are not compressed.
 const COMPRESS_FROM_BYTES: usize = 64;
+
+/// The most bytes of a length.
+const LENGTH_BYTES_MAX: usize = 10;
 
 const STORED: u8 = 0;
 const COMPRESSED: u8 = 1;
@@ -66,6 +69,71 @@ pub(super) fn encode(values: &TextValues, bytes_max: usize, out: &mut Vec<u8>) -
     Ok(())
 }
 
+/// Appends the number of texts and a frame of lengths, texts and codes together; `false`, and `out` is to be cut, where zstd fails
+/// or a reader would not believe it.
+pub(super) fn encode_compressed(values: &TextValues, out: &mut Vec<u8>) -> bool {
+    let (texts, codes) = in_order_of_use(values);
+    let mut content = Vec::new();
+    for text in &texts {
+        put_varint(text.len() as u64, &mut content);
+    }
+    texts.iter().for_each(|text| content.extend_from_slice(text.as_bytes()));
+    let width_bytes = code_bytes(texts.len());
+    for code in codes {
+        content.extend_from_slice(&code.to_le_bytes()[..width_bytes]);
+    }
+    put_varint(texts.len() as u64, out);
+    let Some(frame) = compress_more(&content).filter(|frame| is_believable(content.len(), frame.len())) else {
+        return false;
+    };
+    out.extend_from_slice(&frame);
+    true
+}
+
+/// Bytes of the code of one of so many texts.
+fn code_bytes(texts: usize) -> usize {
+    match texts {
+        0..=1 => 0,
+        2..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
+    }
+}
+
+/// Reads `count` texts, of `bytes_max` bytes together at most, whose dictionary and codes are one frame, to the end of the reader.
+pub(super) fn decode_compressed(mut reader: Reader<'_>, count: usize, bytes_max: usize) -> Result<TextValues> {
+    let entries = reader.length()?;
+    let frame = reader.take_rest();
+    let width_bytes = code_bytes(entries);
+    let size = stated_size(frame).unwrap_or(usize::MAX);
+    let most = bytes_max.saturating_add(entries.saturating_mul(LENGTH_BYTES_MAX)).saturating_add(width_bytes * count);
+    if entries > count || size > most || size < entries || !is_believable(size, frame.len()) {
+        return Err(corrupt(format!("a frame of {size} bytes with {entries} texts for {count} values")));
+    }
+    let content = decompress(frame, size)?;
+    let mut reader = Reader::new(&content);
+    let (lengths, total) = take_lengths(&mut reader, entries, bytes_max)?;
+    let dictionary = split_texts(reader.take(total)?, lengths)?;
+    let bytes = reader.take(width_bytes * count)?;
+    reader.finish()?;
+    let mut codes = Codes::with_room(with_room(count)?);
+    if width_bytes == 0 {
+        (0..count).try_for_each(|_| codes.push(0))?;
+    } else {
+        for bytes in bytes.chunks_exact(width_bytes) {
+            let mut code = [0; 8];
+            code[..width_bytes].copy_from_slice(bytes);
+            codes.push(i64::from_le_bytes(code))?;
+        }
+    }
+    codes.of(dictionary)
+}
+
+/// Whether a frame may hold so many bytes: beyond that it is taken for an attack.
+fn is_believable(content_bytes: usize, frame_bytes: usize) -> bool {
+    content_bytes / RATIO_MAX <= frame_bytes
+}
+
 /// The texts that are used, each once, in order of first use, and the codes that go with them.
 fn in_order_of_use(values: &TextValues) -> (Vec<&str>, Vec<i64>) {
     let mut texts: Vec<&str> = Vec::new();
@@ -94,26 +162,46 @@ fn in_order_of_use(values: &TextValues) -> (Vec<&str>, Vec<i64>) {
 /// Reads `count` texts, of `bytes_max` bytes together at most, to the end of the reader.
 pub(super) fn decode(mut reader: Reader<'_>, count: usize, bytes_max: usize) -> Result<TextValues> {
     let dictionary = decode_dictionary(&mut reader, count, bytes_max)?;
-    let mut codes: Vec<u32> = room_for(&reader, count)?;
+    let mut codes = Codes::with_room(room_for(&reader, count)?);
     let mut group = [0_i64; GROUP];
-    let mut used = 0;
-    while codes.len() < count {
-        let length = GROUP.min(count - codes.len());
+    let mut left = count;
+    while left > 0 {
+        let length = GROUP.min(left);
         decode_group(&mut reader, length, &mut group)?;
-        for code in &group[..length] {
-            // In order of first use: a code is known, or the next new one.
-            if !(0..=used).contains(code) {
-                return Err(corrupt(format!("text code {code} comes before code {used}")));
-            }
-            used += i64::from(*code == used);
-            codes.push(*code as u32);
-        }
+        group[..length].iter().try_for_each(|code| codes.push(*code))?;
+        left -= length;
     }
     reader.finish()?;
-    if used != dictionary.len() as i64 {
-        return Err(corrupt(format!("{used} of {} texts of a dictionary are used", dictionary.len())));
+    codes.of(dictionary)
+}
+
+/// Codes as they are read: in order of first use, a code is known, or the next new one.
+struct Codes {
+    codes: Vec<u32>,
+    used: i64,
+}
+
+impl Codes {
+    fn with_room(codes: Vec<u32>) -> Self {
+        Self { codes, used: 0 }
     }
-    Ok(TextValues { dictionary, codes })
+
+    fn push(&mut self, code: i64) -> Result<()> {
+        if !(0..=self.used).contains(&code) {
+            return Err(corrupt(format!("text code {code} comes before code {}", self.used)));
+        }
+        self.used += i64::from(code == self.used);
+        self.codes.push(code as u32);
+        Ok(())
+    }
+
+    /// The codes with the dictionary whose texts they use, all of them.
+    fn of(self, dictionary: Vec<Arc<str>>) -> Result<TextValues> {
+        if self.used != dictionary.len() as i64 {
+            return Err(corrupt(format!("{} of {} texts of a dictionary are used", self.used, dictionary.len())));
+        }
+        Ok(TextValues { dictionary, codes: self.codes })
+    }
 }
 
 fn decode_dictionary(reader: &mut Reader<'_>, count: usize, bytes_max: usize) -> Result<Vec<Arc<str>>> {
@@ -122,6 +210,26 @@ fn decode_dictionary(reader: &mut Reader<'_>, count: usize, bytes_max: usize) ->
     if entries > count || entries > reader.left() {
         return Err(corrupt(format!("a dictionary of {entries} texts for {count} values")));
     }
+    let (lengths, total) = take_lengths(reader, entries, bytes_max)?;
+    let decompressed;
+    let content = match reader.byte()? {
+        STORED => reader.take(total)?,
+        COMPRESSED => {
+            let length = reader.length()?;
+            let frame = reader.take(length)?;
+            if !is_believable(total, frame.len()) {
+                return Err(corrupt("a dictionary is compressed beyond belief"));
+            }
+            decompressed = decompress(frame, total)?;
+            &decompressed
+        }
+        other => return Err(corrupt(format!("{other} is no way to store a dictionary"))),
+    };
+    split_texts(content, lengths)
+}
+
+/// The lengths of so many texts, whose number the caller has compared with the input, and their sum.
+fn take_lengths(reader: &mut Reader<'_>, entries: usize, bytes_max: usize) -> Result<(Vec<usize>, usize)> {
     let mut lengths = Vec::with_capacity(entries);
     let mut total = 0_usize;
     for _ in 0..entries {
@@ -132,22 +240,13 @@ fn decode_dictionary(reader: &mut Reader<'_>, count: usize, bytes_max: usize) ->
             .ok_or_else(|| corrupt(format!("a dictionary holds more than {bytes_max} bytes")))?;
         lengths.push(length);
     }
-    let decompressed;
-    let mut content = match reader.byte()? {
-        STORED => reader.take(total)?,
-        COMPRESSED => {
-            let length = reader.length()?;
-            let frame = reader.take(length)?;
-            if total / RATIO_MAX > frame.len() {
-                return Err(corrupt("a dictionary is compressed beyond belief"));
-            }
-            decompressed = decompress(frame, total)?;
-            &decompressed
-        }
-        other => return Err(corrupt(format!("{other} is no way to store a dictionary"))),
-    };
-    let mut texts: Vec<Arc<str>> = with_room(entries)?;
-    let mut seen = HashSet::with_capacity(entries);
+    Ok((lengths, total))
+}
+
+/// Texts of some lengths, which lie one after the other.
+fn split_texts(mut content: &[u8], lengths: Vec<usize>) -> Result<Vec<Arc<str>>> {
+    let mut texts: Vec<Arc<str>> = with_room(lengths.len())?;
+    let mut seen = HashSet::with_capacity(lengths.len());
     for length in lengths {
         let (text, rest) = content.split_at_checked(length).ok_or_else(|| corrupt("a dictionary ends early"))?;
         content = rest;

@@ -7,10 +7,14 @@
 use crate::error::{Error, Result};
 
 use super::bits::GROUP;
+use super::compressed::{self, Group, Integers};
 use super::grouped::{self, Grouped};
 use super::integer::{decode_group, encode_group, room_for};
 use super::kernels::Kernels;
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, with_room};
+
+/// A slope counts parts of 2^16 of a unit: enough for the drift of a clock over a slice.
+const SLOPE_BITS: u32 = 16;
 
 /// The step that all times share, in nanoseconds; `None` for fewer than two times.
 pub(super) fn common_step(times: &[i64]) -> Option<u64> {
@@ -59,6 +63,67 @@ pub(super) fn encode_packed(times: &[i64], out: &mut Vec<u8>) {
 pub(super) fn encode_grouped(times: &[i64], out: &mut Vec<u8>) {
     let offsets = put_start(times, out);
     grouped::encode(&offsets, out);
+}
+
+/// The same as compressed distances from a line: from a flat one, or from one that rises like the times, whichever is smaller;
+/// `false` where they cannot be written so, and `out` is to be cut.
+pub(super) fn encode_compressed(times: &[i64], out: &mut Vec<u8>) -> bool {
+    let offsets = put_start(times, out);
+    let flat = put_line(&offsets, 0);
+    let rising = put_line(&offsets, mean_slope(&offsets));
+    let smaller = [flat, rising].into_iter().flatten().min_by_key(Vec::len);
+    smaller.inspect(|smaller| out.extend_from_slice(smaller)).is_some()
+}
+
+/// How much offsets rise from one place to the next, in parts of 2^16.
+fn mean_slope(offsets: &[i64]) -> i64 {
+    let rise = offsets.last().copied().unwrap_or_default() as u64;
+    let steps = offsets.len().saturating_sub(1).max(1) as u128;
+    i64::try_from((u128::from(rise) << SLOPE_BITS) / steps).unwrap_or_default()
+}
+
+fn put_line(offsets: &[i64], slope: i64) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    put_signed(slope, &mut line);
+    let distances: Vec<i64> =
+        offsets.iter().enumerate().map(|(place, offset)| offset.wrapping_sub(on_line(slope, place))).collect();
+    compressed::encode_integers(&distances, &mut line).then_some(line)
+}
+
+/// The line's value at a place; it wraps around at 64 bits.
+fn on_line(slope: i64, place: usize) -> i64 {
+    ((i128::from(slope) * place as i128) >> SLOPE_BITS) as i64
+}
+
+/// Reads a start, a unit, and `rows` compressed distances from a line, to the end of the reader.
+pub(super) fn decode_compressed(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+    let (start, unit_ns, limit) = read_start(&mut reader)?;
+    let slope = reader.signed()?;
+    let integers = Integers::read(reader)?;
+    let lowest = integers.lowest;
+    let mut times: Vec<i64> = compressed::room_for(rows)?;
+    let mut offsets = [0; GROUP];
+    let mut previous: Option<u64> = None;
+    integers.each_group(rows, |group, length| {
+        let from = times.len();
+        let distances = match group {
+            Group::Distances(distances) => {
+                offsets.iter_mut().zip(distances).for_each(|(offset, distance)| {
+                    *offset = lowest.wrapping_add(i64::from(*distance));
+                });
+                &mut offsets
+            }
+            Group::Integers(integers) => integers,
+        };
+        let group = &mut distances[..length];
+        for (place, offset) in group.iter_mut().enumerate() {
+            *offset = offset.wrapping_add(on_line(slope, from + place));
+        }
+        previous = Some(check_rising(group, previous, limit)?);
+        times.extend(group.iter().map(|offset| start.wrapping_add((*offset as u64).wrapping_mul(unit_ns) as i64)));
+        Ok(())
+    })?;
+    Ok(times)
 }
 
 /// Appends a start and a unit; returns the offsets in that unit.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::codec::Tier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileSystem, RealFileSystem};
 use crate::model::{Column, MetricHandle, MetricType, Presence, SegmentId, Value};
@@ -110,8 +111,9 @@ impl Dump<'_> {
         let (header, footer) = (segment.header(), segment.footer());
         let first = TimeBucket { width: header.width, number: footer.buckets.0 }.range().from;
         self.line(format_args!(
-            "  segment {}  {} {} ({first})  slices {}  rows {}  values {}  logs {}{note}",
+            "  segment {}  {}{} {} ({first})  slices {}  rows {}  values {}  logs {}{note}",
             header.id.0,
+            if header.tier == Tier::Cold { "cold " } else { "" },
             width(header.width),
             from_to(&footer.buckets.0, &footer.buckets.1),
             footer.slices,

@@ -5,6 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::codec::Tier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{SegmentId, Sequence};
 use crate::time::BucketWidth;
@@ -13,6 +14,8 @@ const HEADER_MAGIC: [u8; 4] = *b"FLSG";
 const TRAILER_MAGIC: [u8; 4] = *b"FLSE";
 /// The version of the segment format.
 pub const SEGMENT_VERSION: u16 = 1;
+/// The version in the header of a cold segment: a program that cannot read its columns refuses it by that, at once.
+pub const COLD_SEGMENT_VERSION: u16 = 2;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 48;
 /// Bytes of the trailer, at the end of the file.
@@ -29,6 +32,8 @@ pub struct SegmentHeader {
     pub width: BucketWidth,
     /// First and last commit whose rows it holds.
     pub sequences: (Sequence, Sequence),
+    /// What its columns are written for.
+    pub tier: Tier,
 }
 
 /// Where the footer lies.
@@ -70,7 +75,11 @@ impl SegmentHeader {
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&HEADER_MAGIC);
-        bytes[4..6].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        let version = match self.tier {
+            Tier::Fast => SEGMENT_VERSION,
+            Tier::Cold => COLD_SEGMENT_VERSION,
+        };
+        bytes[4..6].copy_from_slice(&version.to_le_bytes());
         bytes[6] = match self.width {
             BucketWidth::Day => 0,
             BucketWidth::Month => 1,
@@ -95,10 +104,16 @@ impl SegmentHeader {
             return Err(corrupt("the checksum of the header differs"));
         }
         let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if version != SEGMENT_VERSION {
-            return Err(Error::new(ErrorKind::UnsupportedVersion, format!("version {version} of the segment format"))
-                .advise("open the store with a newer fleetlog"));
-        }
+        let tier = match version {
+            SEGMENT_VERSION => Tier::Fast,
+            COLD_SEGMENT_VERSION => Tier::Cold,
+            _ => {
+                let what = format!("version {version} of the segment format");
+                return Err(
+                    Error::new(ErrorKind::UnsupportedVersion, what).advise("open the store with a newer fleetlog")
+                );
+            }
+        };
         let width = match bytes[6] {
             0 => BucketWidth::Day,
             1 => BucketWidth::Month,
@@ -113,7 +128,7 @@ impl SegmentHeader {
         if bytes[7] != 0 || bytes[32..44].iter().any(|byte| *byte != 0) || sequences.0 > sequences.1 {
             return Err(corrupt("the header holds what no writer writes"));
         }
-        Ok(Self { id: SegmentId(number(8)), width, sequences })
+        Ok(Self { id: SegmentId(number(8)), width, sequences, tier })
     }
 }
 

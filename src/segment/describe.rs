@@ -231,5 +231,5 @@ fn header_of(id: SegmentId, footer: &Footer) -> SegmentHeader {
     let first = Timestamp::from_nanoseconds(footer.times.0);
     let fits = |width| (footer.buckets.0..=footer.buckets.1).contains(&TimeBucket::containing(width, first).number);
     let width = if fits(BucketWidth::Day) { BucketWidth::Day } else { BucketWidth::Month };
-    SegmentHeader { id, width, sequences: (Sequence::ZERO, Sequence::ZERO) }
+    SegmentHeader { id, width, sequences: (Sequence::ZERO, Sequence::ZERO), tier: codec::Tier::default() }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::codec;
+use crate::codec::{self, Tier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     BlockStatistics, DirectoryEntry, FOOTER_BYTES_MAX, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell,
@@ -106,6 +106,12 @@ impl Segment {
     #[must_use]
     pub fn id(&self) -> SegmentId {
         self.header.id
+    }
+
+    /// What its columns were written for.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.header.tier
     }
 
     /// The metrics with values in it, with the widest type among their blocks, in order of their handles.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Tier;
 use crate::document::hex_example;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::SegmentEntry;
@@ -17,7 +18,8 @@ const DAY: i32 = 20_000;
 
 fn writer(folder: &std::path::Path) -> SegmentWriter {
     let sequences = (Sequence(3), Sequence(9));
-    SegmentWriter::create(Arc::new(RealFileSystem), folder, SegmentId(42), BucketWidth::Day, sequences).unwrap()
+    SegmentWriter::create(Arc::new(RealFileSystem), folder, SegmentId(42), BucketWidth::Day, sequences, Tier::Fast)
+        .unwrap()
 }
 
 fn pages() -> Arc<PageCache> {
@@ -391,7 +393,7 @@ fn a_block_of_another_place_or_segment_is_noticed() {
 fn document_segment(folder: &std::path::Path) -> (Vec<u8>, SegmentEntry) {
     let fs = Arc::new(RealFileSystem);
     let sequences = (Sequence(2), Sequence(2));
-    let mut writer = SegmentWriter::create(fs, folder, SegmentId(1), BucketWidth::Day, sequences).unwrap();
+    let mut writer = SegmentWriter::create(fs, folder, SegmentId(1), BucketWidth::Day, sequences, Tier::Fast).unwrap();
     let column = Column { presence: Presence::All, values: Values::Float(vec![1.5, 1.5]) };
     let rows = DeviceRows { times: vec![DAY_NS, DAY_NS + 60_000_000_000], columns: vec![(MetricHandle(4), column)] };
     writer.write_slice(DeviceHandle(7), 1, &rows).unwrap();

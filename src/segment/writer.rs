@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::codec;
+use crate::codec::{self, Tier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     DirectoryColumn, DirectoryEntry, Footer, HEADER_BYTES, SegmentEntry, SegmentHeader, SegmentTrailer, TRAILER_BYTES,
@@ -39,7 +39,7 @@ pub struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Starts the file `<id>.tmp` in a folder.
+    /// Starts the file `<id>.tmp` in a folder, with columns for a tier.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::OutOfSpace`], [`ErrorKind::AlreadyExists`].
@@ -49,8 +49,9 @@ impl SegmentWriter {
         id: SegmentId,
         width: BucketWidth,
         sequences: (Sequence, Sequence),
+        tier: Tier,
     ) -> Result<Self> {
-        let header = SegmentHeader { id, width, sequences };
+        let header = SegmentHeader { id, width, sequences, tier };
         let temporary = folder.join(temporary_name(id));
         let mut file = fs.create(&temporary)?;
         file.append(&header.encode())?;
@@ -85,13 +86,14 @@ impl SegmentWriter {
         self.last_time = rows.times.last().copied();
         let slice = self.footer.slices;
         let offset = self.file.position();
+        let tier = self.header.tier;
         let time_bytes = self.write_block(|out| {
-            codec::encode_times(&rows.times, out);
+            tier.encode_times(&rows.times, out);
             Ok(())
         })?;
         let mut columns = Vec::with_capacity(rows.columns.len());
         for (metric, column) in rows.columns.iter().filter(|(_, column)| !column.values.is_empty()) {
-            let bytes = self.write_block(|out| put_column(column, rows.len(), out))?;
+            let bytes = self.write_block(|out| put_column(column, rows.len(), tier, out))?;
             let (statistics, rollup) = describe(&rows.times, column, range.from.nanoseconds());
             let metric_type = column.values.metric_type();
             self.pages.add_block(slice, device, *metric, metric_type, &statistics, rollup, column.values.len(), bytes);
@@ -283,10 +285,10 @@ impl SegmentWriter {
 }
 
 /// A column block: length of the presence, presence, values.
-fn put_column(column: &Column, rows: usize, out: &mut Vec<u8>) -> Result<()> {
+fn put_column(column: &Column, rows: usize, tier: Tier, out: &mut Vec<u8>) -> Result<()> {
     let mut presence = Vec::new();
     codec::encode_presence(&column.presence, rows, &mut presence);
     crate::bytes::put_varint(presence.len() as u64, out);
     out.extend_from_slice(&presence);
-    codec::encode_values(&column.values, out)
+    tier.encode_values(&column.values, out)
 }

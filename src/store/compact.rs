@@ -33,7 +33,7 @@ struct Pace {
 }
 
 impl Core {
-    /// Merges what is due; all that can be merged where `cold`.
+    /// Merges what is due; where `cold`, all that can be merged, into months of the cold tier.
     pub(super) fn compact(&self, cold: bool, progress: Option<&Progress>) -> Result<()> {
         self.compact_at_pace(cold, progress, 0)
     }
@@ -113,7 +113,7 @@ impl Core {
             Target::Bucket(bucket) => (bucket.width, vec![bucket.number]),
             Target::Sparse => (BucketWidth::Month, Vec::new()),
         };
-        let set = SegmentSet::new(self, width, job.sequences, Some(own));
+        let set = SegmentSet::new(self, width, job.sequences, Some(own)).of_tier(job.tier);
         let mut entries = self.build(set, &mut ids, |set, ids| self.merge((job, deletes), set, ids, progress, pace))?;
         self.counters.compacted.fetch_add(entries.iter().map(|entry| entry.bytes).sum(), Ordering::Relaxed);
         let mut batch = KvBatch::default();

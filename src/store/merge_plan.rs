@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::catalog::Manifest;
+use crate::codec::Tier;
 use crate::error::Result;
 use crate::format::SegmentEntry;
 use crate::model::Sequence;
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub(super) inputs: Vec<Arc<SegmentRef>>,
     /// First and last commit that the output stands for.
     pub(super) sequences: (Sequence, Sequence),
+    /// What the output is written for.
+    pub(super) tier: Tier,
 }
 
 /// Where the rows of a job go.
@@ -70,6 +73,12 @@ impl Sealed<'_> {
         is_sparse(self.entry())
     }
 
+    /// Whether its columns are in the cold tier: its header says so. A file that can not be opened is not: whoever merges it
+    /// learns why.
+    fn is_cold(&self) -> bool {
+        self.segment.segment().is_ok_and(|segment| segment.tier() == Tier::Cold)
+    }
+
     fn is_month(&self) -> bool {
         self.entry().width == BucketWidth::Month && !self.is_sparse()
     }
@@ -96,7 +105,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Of the segments at one moment, those that are sealed. `cold`: everything that can be merged is due.
+    /// Of the segments at one moment, those that are sealed. `cold`: everything that can be merged is due, and months come out
+    /// in the cold tier.
     pub(super) fn new(
         segments: &'a [Arc<SegmentRef>],
         manifest: &Manifest,
@@ -138,7 +148,8 @@ impl<'a> Plan<'a> {
                 // Everything sealed that is not in it comes before it, so it stands for all that came since: deletes, too.
                 let sequences = (first, self.sealed_through);
                 let inputs = inputs.into_iter().map(|input| Arc::clone(input.segment)).collect();
-                jobs.push(Job { target: Target::Bucket(bucket), inputs, sequences });
+                let tier = if self.cold && bucket.width == BucketWidth::Month { Tier::Cold } else { Tier::Fast };
+                jobs.push(Job { target: Target::Bucket(bucket), inputs, sequences, tier });
             }
         }
         Ok(jobs)
@@ -163,8 +174,11 @@ impl<'a> Plan<'a> {
             return None;
         }
         let hidden = inputs.iter().any(|input| self.is_hidden_in_part(input.entry(), range));
-        if matches!(inputs.as_slice(), [only] if only.is_month()) {
-            return hidden.then_some(inputs);
+        if let [only] = inputs.as_slice()
+            && only.is_month()
+        {
+            let due = hidden || (self.cold && !only.is_cold());
+            return due.then_some(inputs);
         }
         let rows_of = |inputs: &[&Sealed<'_>]| inputs.iter().map(|input| input.rows_in(range)).sum::<u64>();
         if inputs.iter().all(|input| input.is_sparse()) && rows_of(&inputs) < OWN_FILE_ROWS {
@@ -207,7 +221,7 @@ impl<'a> Plan<'a> {
                 Some(between) => sparse.retain(|input| input.entry().sequences.0 > between),
                 None => {
                     let inputs = sparse.into_iter().map(|input| Arc::clone(input.segment)).collect();
-                    return Some(Job { target: Target::Sparse, inputs, sequences });
+                    return Some(Job { target: Target::Sparse, inputs, sequences, tier: Tier::Fast });
                 }
             }
         }

@@ -121,8 +121,9 @@ impl Store {
         self.core().seal()
     }
 
-    /// Merges what is due: small segments of a day, days of a past month; everything where `cold`. Applies deletes: a
-    /// month is written anew for those that are sealed, where `cold` for all.
+    /// Merges what is due: small segments of a day, days of a past month. Applies deletes: a month is written anew for those that are
+    /// sealed. Where `cold`, everything becomes months of the cold tier ([`crate::codec::Tier`]), for all deletes; late rows and later deletes
+    /// bring a month back into the fast one.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Cancelled`]; errors of the files. Nothing is lost, whenever it ends.
@@ -243,6 +244,8 @@ impl Drop for Handle {
 mod tests;
 #[cfg(test)]
 mod tests_beside;
+#[cfg(test)]
+mod tests_cold;
 #[cfg(test)]
 mod tests_deletes;
 #[cfg(test)]

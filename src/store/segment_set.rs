@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::catalog::{Intent, Manifest};
+use crate::codec::Tier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{SegmentEntry, encode_record};
 use crate::io::FileSystem;
@@ -136,6 +137,8 @@ pub(super) struct SegmentSet {
     sparse: Option<SegmentWriter>,
     /// Buckets that may have a file of their own; all, up to the limit, where `None`.
     own: Option<Vec<i32>>,
+    /// What the files of single buckets are written for.
+    tier: Tier,
     /// Bytes that the writers may hold together for their pages.
     held_bytes_max: usize,
 }
@@ -148,7 +151,23 @@ impl SegmentSet {
     pub(super) fn new(core: &Core, width: BucketWidth, sequences: (Sequence, Sequence), own: Option<Vec<i32>>) -> Self {
         let (fs, folder) = (Arc::clone(&core.fs), core.segments_folder());
         let held_bytes_max = core.options.memory_bytes / HELD_SHARE;
-        Self { fs, folder, width, sequences, writers: BTreeMap::new(), sparse: None, own, held_bytes_max }
+        Self {
+            fs,
+            folder,
+            width,
+            sequences,
+            writers: BTreeMap::new(),
+            sparse: None,
+            own,
+            tier: Tier::Fast,
+            held_bytes_max,
+        }
+    }
+
+    /// The same with files of single buckets written for a tier; what holds many sparse ones is small, and stays in the fast one.
+    pub(super) fn of_tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
+        self
     }
 
     fn writer(&mut self, bucket: i32, ids: &mut Reserved) -> Result<&mut SegmentWriter> {
@@ -156,9 +175,9 @@ impl SegmentSet {
             Some(own) => own.contains(&bucket),
             None => self.writers.contains_key(&bucket) || self.writers.len() + 1 < Self::FILES_MAX,
         };
-        let slot = if may { None } else { Some(&mut self.sparse) };
-        let mut create =
-            || SegmentWriter::create(Arc::clone(&self.fs), &self.folder, ids.take()?, self.width, self.sequences);
+        let (slot, tier) = if may { (None, self.tier) } else { (Some(&mut self.sparse), Tier::Fast) };
+        let (fs, width, sequences) = (Arc::clone(&self.fs), self.width, self.sequences);
+        let mut create = || SegmentWriter::create(Arc::clone(&fs), &self.folder, ids.take()?, width, sequences, tier);
         match slot {
             Some(sparse) => match sparse {
                 Some(writer) => Ok(writer),

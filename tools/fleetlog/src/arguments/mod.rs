@@ -117,7 +117,7 @@ pub(crate) enum Verb {
     Compact {
         /// The store's folder.
         store: PathBuf,
-        /// Also merges the current months.
+        /// Also merges the current months, and writes all of them for their size: a fifth smaller, slower to read.
         #[arg(long)]
         cold: bool,
     },

@@ -1,0 +1,3 @@
+//! What the fuzz targets run: plain functions of bytes.
+
+pub mod codecs;
