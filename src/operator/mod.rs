@@ -5,6 +5,7 @@
 //! any number of threads. Request, partial result and finished answer are types of their own; partial results merge.
 
 mod aggregate;
+mod align;
 mod answer;
 mod cohort;
 mod column;
@@ -17,6 +18,7 @@ mod filling;
 mod fleet;
 mod gaps;
 mod latest;
+mod lttb;
 mod mann_kendall;
 mod outliers;
 mod packed;

@@ -257,6 +257,8 @@ pub struct Query {
     pub(super) order: Option<(String, bool)>,
     pub(super) limit: Option<usize>,
     pub(super) statistics: bool,
+    /// How old a sample of another clock may be; `None`: only those of the same instant count.
+    pub(super) tolerance_ns: Option<i64>,
 }
 
 impl Query {
@@ -281,6 +283,7 @@ impl Query {
             order: None,
             limit: None,
             statistics: true,
+            tolerance_ns: None,
         }
     }
 

@@ -226,6 +226,10 @@ pub(crate) struct QueryArguments {
     /// Only instants at which a metric passes, as 'temperature_c>25', or a text, as 'mode=on'; repeats as AND.
     #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
     pub(crate) filter: Vec<ValueFilter>,
+    /// Metrics of different clocks: arithmetic has the instants of the metric named first; its others, and those of --filter, count with
+    /// their latest sample at or before, not older than this: 90s, 5m. Without it all need a sample at the same instant.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) tolerance: Option<i64>,
     /// The zone of days, weeks and months; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
@@ -262,6 +266,10 @@ pub(crate) struct TrendArguments {
     /// Only instants at which a metric passes; repeats as AND.
     #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
     pub(crate) filter: Vec<ValueFilter>,
+    /// Metrics of different clocks: arithmetic has the instants of the metric named first; its others, and those of --filter, count with
+    /// their latest sample at or before, not older than this: 90s, 5m. Without it all need a sample at the same instant.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) tolerance: Option<i64>,
     /// The zone of days, weeks and months; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
@@ -283,6 +291,13 @@ pub(crate) struct SamplesArguments {
     /// Up to this instant, which is not included.
     #[arg(long, value_name = "T", value_parser = time)]
     pub(crate) to: Option<Timestamp>,
+    /// One row for each sample of this metric; beside it of every other the latest sample at or before that instant, not older than
+    /// --tolerance (an as-of join).
+    #[arg(long, value_name = "M", requires = "tolerance")]
+    pub(crate) align: Option<String>,
+    /// How old a sample beside that of --align may be: 90s, 5m.
+    #[arg(long, value_name = "D", value_parser = duration, requires = "align")]
+    pub(crate) tolerance: Option<i64>,
     /// About so many rows, three or more, chosen so that peaks stay (LTTB).
     #[arg(long, value_name = "N")]
     pub(crate) downsample: Option<usize>,

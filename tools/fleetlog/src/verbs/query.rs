@@ -26,6 +26,9 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
     for filter in &arguments.filter {
         query = query.filter_value(filter.clone());
     }
+    if let Some(tolerance_ns) = arguments.tolerance {
+        query = query.tolerance_ns(tolerance_ns);
+    }
     if let Some(order) = &arguments.order {
         query = match order.split_once(':') {
             Some((column, "desc")) => query.order_falling(column),
@@ -63,6 +66,9 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
     }
     for filter in &arguments.filter {
         trend = trend.filter_value(filter.clone());
+    }
+    if let Some(tolerance_ns) = arguments.tolerance {
+        trend = trend.tolerance_ns(tolerance_ns);
     }
     let reading = open_reader(common, &arguments.store)?;
     note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
