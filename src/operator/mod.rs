@@ -31,6 +31,7 @@ mod query;
 mod run;
 mod runs;
 mod samples;
+mod top;
 mod trend;
 
 #[cfg(test)]

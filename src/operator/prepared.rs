@@ -95,11 +95,11 @@ impl<'a> Prepared<'a> {
 
     /// An order by what is not a column is noticed before anything is read.
     fn check_order(&self) -> Result<()> {
-        let Some((name, _)) = &self.query.order else { return Ok(()) };
+        self.query.top.as_ref().map_or(Ok(()), super::top::check)?;
         let columns = super::answer::columns(self);
-        if columns.iter().any(|column| column.name == *name) {
-            return Ok(());
-        }
+        let named = self.query.order.as_ref().map(|(name, _)| name);
+        let mut named = named.into_iter().chain(self.query.top.as_ref().and_then(|top| top.column.as_ref()));
+        let Some(name) = named.find(|name| !columns.iter().any(|column| column.name == **name)) else { return Ok(()) };
         let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         Err(Error::new(ErrorKind::InvalidInput, format!("the answer has no column '{}'", name.escape_debug()))
             .advise(format!("use {}", known.join(", "))))

@@ -10,6 +10,7 @@ use crate::time::{TimeRange, Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::expression::Expression;
+use super::top::Top;
 
 /// What stands in windows without samples, from the first window of the range to its last; where the range has no end, from the
 /// first window that any group has, or to the last. Each metric is filled by itself. Counts are 0 there. Sums, deltas, rates and
@@ -259,6 +260,7 @@ pub struct Query {
     pub(super) statistics: bool,
     /// How old a sample of another clock may be; `None`: only those of the same instant count.
     pub(super) tolerance_ns: Option<i64>,
+    pub(super) top: Option<Top>,
 }
 
 impl Query {
@@ -284,6 +286,7 @@ impl Query {
             limit: None,
             statistics: true,
             tolerance_ns: None,
+            top: None,
         }
     }
 

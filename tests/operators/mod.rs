@@ -2,6 +2,7 @@
 
 mod align;
 mod downsample;
+mod top;
 
 use crate::model::{self, run::Run};
 

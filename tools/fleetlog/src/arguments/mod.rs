@@ -10,8 +10,8 @@ use fleetlog::operator::{Aggregate, AttributeFilter, Expression, Fill, ValueFilt
 use fleetlog::{EventKind, Timestamp, Window};
 
 pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
-pub(crate) use value::{Expressions, Names, all_names, all_pairs};
-use value::{condition, duration, expression, expressions, library, names, pair, size, threads, time};
+pub(crate) use value::{Expressions, Names, Ranked, all_names, all_pairs};
+use value::{condition, duration, expression, expressions, library, names, pair, ranked, size, threads, time};
 
 /// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
 ///
@@ -237,6 +237,13 @@ pub(crate) struct QueryArguments {
     /// rates and histograms stay empty.
     #[arg(long, default_value = "none", value_parser = library::<Fill>)]
     pub(crate) fill: Fill,
+    /// Only the N groups that have most, of each window: by a column of the answer, the first of values by default. Rows come by window,
+    /// then by rank; NaN and missing values come last.
+    #[arg(long, value_name = "N[:COL]", value_parser = ranked, conflicts_with = "bottom")]
+    pub(crate) top: Option<Ranked>,
+    /// Only the N groups that have least, as --top.
+    #[arg(long, value_name = "N[:COL]", value_parser = ranked)]
+    pub(crate) bottom: Option<Ranked>,
     /// At most so many rows.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,

@@ -29,6 +29,13 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
     if let Some(tolerance_ns) = arguments.tolerance {
         query = query.tolerance_ns(tolerance_ns);
     }
+    let ranked = arguments.top.iter().map(|top| (top, false)).chain(arguments.bottom.iter().map(|top| (top, true)));
+    for (ranked, bottom) in ranked {
+        query = if bottom { query.bottom(ranked.groups) } else { query.top(ranked.groups) };
+        if let Some(column) = &ranked.column {
+            query = query.rank_by(column);
+        }
+    }
     if let Some(order) = &arguments.order {
         query = match order.split_once(':') {
             Some((column, "desc")) => query.order_falling(column),
