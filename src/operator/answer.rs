@@ -118,7 +118,7 @@ impl<'a> Answer<'a> {
             let row_bytes = self.held_bytes / self.finished.len().max(1);
             self.finished.sort_unstable_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
             let most = self.most_bytes / row_bytes.max(1);
-            self.finished = Filling::new(query, every, most).groups(self.finished)?;
+            self.finished = Filling::new(self.prepared, every, most).groups(self.finished)?;
         }
         if let Some(mut ranking) = self.ranking {
             ranking.keep(&mut self.finished);
@@ -191,7 +191,12 @@ fn unit_of(aggregate: Aggregate, unit: String) -> Option<String> {
 }
 
 /// The row of a group's window; `None` where it has no samples.
-fn finished(prepared: &Prepared<'_>, key: &Arc<GroupKey>, window: Timestamp, parts: &mut [Partial]) -> Option<Finished> {
+fn finished(
+    prepared: &Prepared<'_>,
+    key: &Arc<GroupKey>,
+    window: Timestamp,
+    parts: &mut [Partial],
+) -> Option<Finished> {
     if parts.iter().all(|part| part.is_empty()) {
         return None;
     }

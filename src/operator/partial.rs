@@ -16,6 +16,7 @@ use crate::segment::CompensatedSum;
 use crate::time::{DAY_NS, SECOND_NS};
 
 use super::aggregate::{Aggregate, Needs};
+use super::bins::{BinCounts, Edges};
 use super::distribution::Distribution;
 
 /// One sample: its instant, its value, and the whole number that it is where the metric has them.
@@ -111,6 +112,27 @@ impl Default for Partial {
 }
 
 impl Partial {
+    /// Counts the values in bins from now on, if nothing was counted yet.
+    pub(super) fn count_in(&mut self, edges: &Arc<Edges>) {
+        self.values.get_or_insert_with(|| Distribution::Bins(BinCounts::new(edges)));
+    }
+
+    /// How many values lie in each bin.
+    pub(super) fn bins(&self) -> Option<&BinCounts> {
+        match &self.values {
+            Some(Distribution::Bins(bins)) => Some(bins),
+            _ => None,
+        }
+    }
+
+    /// Counts a block by its statistics: `false`, and nothing added, where its values lie in different bins.
+    pub(super) fn add_binned(&mut self, known: &BlockStatistics) -> bool {
+        match &mut self.values {
+            Some(Distribution::Bins(bins)) => known.count == 0 || bins.add_between((known.min, known.max), known.count),
+            _ => false,
+        }
+    }
+
     /// Adds samples of one device in time order: `integers` beside the values where they are whole.
     pub(super) fn add_run(&mut self, times: &[i64], values: &[f64], integers: Option<&[i64]>, needs: Needs) {
         if needs.values {
@@ -354,14 +376,17 @@ impl Partial {
             Aggregate::Last => either(last.value, last.integer),
             Aggregate::Variance => float((self.count > 1).then(|| moments.m2 / (self.count - 1) as f64)),
             Aggregate::Stddev => float(self.mean_and_deviation().map(|(_, deviation)| deviation)),
-            Aggregate::Slope => float((first.time < last.time && moments.x_m2 > 0.0).then(|| moments.xy / moments.x_m2)),
+            Aggregate::Slope => {
+                float((first.time < last.time && moments.x_m2 > 0.0).then(|| moments.xy / moments.x_m2))
+            }
             _ => self.finish_plain(aggregate),
         }
     }
 
     /// What it takes beside its own place.
     pub(super) fn heap_bytes(&self) -> usize {
-        let texts = |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
+        let texts =
+            |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
         self.more.as_ref().map_or(0, |more| size_of::<More>() + texts(more))
             + self.values.as_ref().map_or(0, Distribution::heap_bytes)
     }

@@ -139,9 +139,20 @@ impl<'a> DeviceRun<'a> {
     }
 
     /// Changes the parts of a stretch's group in a window.
-    pub(super) fn change<R>(&mut self, stretch: usize, window: Timestamp, change: impl FnOnce(&mut [Partial]) -> R) -> R {
+    pub(super) fn change<R>(
+        &mut self,
+        stretch: usize,
+        window: Timestamp,
+        change: impl FnOnce(&mut [Partial]) -> R,
+    ) -> R {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
-        self.parts.change((window, self.firsts[stretch]), change)
+        let bins = self.work.prepared.query.bins.as_ref();
+        self.parts.change((window, self.firsts[stretch]), |parts| {
+            if let Some(edges) = bins {
+                parts.iter_mut().for_each(|part| part.count_in(edges));
+            }
+            change(parts)
+        })
     }
 
     pub(super) fn finder(&self) -> RunFinder<'a> {
@@ -176,6 +187,16 @@ impl<'a> DeviceRun<'a> {
                 _ => !self.work.prepared.needs.whole_blocks && self.hours(block)?,
             };
             if answered {
+                return Ok(());
+            }
+        }
+        if self.work.prepared.query.bins.is_some() {
+            let (window, end) = self.window(block.times.0);
+            let inside = Timestamp::from_nanoseconds(block.times.1) < end;
+            if let Ok(Some(stretch)) = self.stretch_of(block.times.0, block.times.1)
+                && inside
+                && self.binned(block, stretch, window)?
+            {
                 return Ok(());
             }
         }

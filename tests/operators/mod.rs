@@ -1,7 +1,8 @@
-//! Operators against the naive model, in every layout: as-of alignment, downsampling.
+//! Operators against the naive model, in every layout: as-of alignment, downsampling, histograms, top groups.
 
 mod align;
 mod downsample;
+mod histogram;
 mod top;
 
 use crate::model::{self, run::Run};

@@ -29,7 +29,13 @@ fn best(whole: &Table, question: &Question, column: &str, groups: usize, bottom:
             let value = |row: &Vec<Cell>| number(&row[place]).filter(|value| !value.is_nan());
             let nan = |row: &Vec<Cell>| matches!(row[place], Cell::Float(value) if value.is_nan());
             let better = |a: &Vec<Cell>, b: &Vec<Cell>| match (value(a), value(b)) {
-                (Some(a), Some(b)) => if bottom { a < b } else { a > b },
+                (Some(a), Some(b)) => {
+                    if bottom {
+                        a < b
+                    } else {
+                        a > b
+                    }
+                }
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
                 (None, None) => nan(a) && !nan(b),
@@ -92,9 +98,8 @@ fn many_groups_leave_few_rows_and_ties_go_to_the_first() {
     let mut batch = fleetlog::WriteBatch::new();
     // 5,000 devices; the value is the number modulo 1,000, so that five have each.
     for device in 0..5_000_i64 {
-        let mut reading = batch.reading(&format!("d{device:04}"), model::at(5));
-        reading = reading.float(METRICS[0], if device == 7 { f64::NAN } else { (device % 1_000) as f64 });
-        drop(reading);
+        let value = if device == 7 { f64::NAN } else { (device % 1_000) as f64 };
+        batch.reading(format!("d{device:04}"), model::at(5)).float(METRICS[0], value);
     }
     run.store().write(batch).unwrap();
     let query = |column: &str| {

@@ -56,7 +56,10 @@ pub(super) fn ranked(text: &str) -> Result<Ranked, String> {
     let (groups, column) = text.split_once(':').map_or((text, None), |(groups, column)| (groups, Some(column)));
     match groups.parse() {
         Ok(groups) if groups > 0 && column != Some("") => Ok(Ranked { groups, column: column.map(str::to_owned) }),
-        _ => Err("write a number of groups from 1 on, and if wanted a column of the answer: 5, or 5:power_w_max".to_owned()),
+        _ => {
+            Err("write a number of groups from 1 on, and if wanted a column of the answer: 5, or 5:power_w_max"
+                .to_owned())
+        }
     }
 }
 

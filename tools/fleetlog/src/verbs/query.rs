@@ -1,9 +1,9 @@
 //! `query` and `trend`.
 
-use fleetlog::operator::{Query, Trend};
+use fleetlog::operator::{Histogram, Query, Trend};
 use fleetlog::{Cell, Error, ErrorKind, Table, Window};
 
-use crate::arguments::{Common, QueryArguments, TrendArguments, all_names};
+use crate::arguments::{Common, HistogramArguments, QueryArguments, TrendArguments, all_names};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
@@ -81,6 +81,35 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
     note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
+    })?;
+    Output::new(common).table(&table)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut histogram = Histogram::new(arguments.metric.clone(), arguments.bins.clone())
+        .by(all_names(&arguments.by))
+        .between(from, to)
+        .statistics(!common.no_statistics);
+    if let Some(every) = zoned(arguments.every, arguments.zone.as_deref())? {
+        histogram = histogram.every(every);
+    }
+    for condition in &arguments.cohort.conditions {
+        histogram = histogram.filter(condition.clone());
+    }
+    for filter in &arguments.filter {
+        histogram = histogram.filter_value(filter.clone());
+    }
+    if let Some(tolerance_ns) = arguments.tolerance {
+        histogram = histogram.tolerance_ns(tolerance_ns);
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || {
+            Ok(reading.store.histogram_at(&reading.snapshot, &histogram, Some(progress))?)
+        })
     })?;
     Output::new(common).table(&table)?;
     Ok(Outcome::Done)
