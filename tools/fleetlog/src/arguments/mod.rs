@@ -92,7 +92,7 @@ pub(crate) enum Verb {
     },
     /// Aggregates metrics by windows of time and groups of the fleet.
     Query(QueryArguments),
-    /// Counts how many values lie in each of some bins, by windows of time and groups of the fleet: one row a bin.
+    /// Counts values in bins, by windows of time and groups of the fleet: one row a bin.
     Histogram(HistogramArguments),
     /// Fits a trend to the means of windows, by group: slopes in the metric's unit per day.
     Trend(TrendArguments),
