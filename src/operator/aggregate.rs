@@ -59,6 +59,11 @@ impl Aggregate {
         matches!(self, Self::Count | Self::CountNan | Self::First | Self::Last)
     }
 
+    /// Whether it is a whole number where the values are.
+    pub(super) fn keeps_type(self) -> bool {
+        matches!(self, Self::Sum | Self::Min | Self::Max | Self::First | Self::Last | Self::Delta)
+    }
+
     /// Whether it counts or adds up: nothing adds to it in a window without samples, so that it is never filled.
     pub(super) fn adds_up(self) -> bool {
         matches!(self, Self::Count | Self::CountNan | Self::Sum | Self::Delta | Self::Rate | Self::Histogram)

@@ -17,6 +17,7 @@ use super::partial::Partial;
 use super::parts::PartList;
 use super::prepared::Prepared;
 use super::query::Fill;
+use super::top::Ranking;
 
 /// Windows that are finished between two looks at the memory.
 const FINISHED_AT_ONCE: usize = 8_192;
@@ -40,6 +41,7 @@ pub(super) struct Answer<'a> {
     most_bytes: usize,
     /// The place of the column to order by, and whether it falls.
     order: Option<(usize, bool)>,
+    ranking: Option<Ranking>,
 }
 
 impl<'a> Answer<'a> {
@@ -47,7 +49,12 @@ impl<'a> Answer<'a> {
     pub(super) fn new(prepared: &'a Prepared<'a>, most_bytes: usize) -> Self {
         let place = |name: &String| columns(prepared).iter().position(|column| column.name == *name);
         let order = prepared.query.order.as_ref().and_then(|(name, falling)| Some((place(name)?, *falling)));
-        Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes, order }
+        let first = prepared.query.by.len() + usize::from(prepared.query.every.is_some());
+        let ranking = prepared.query.top.as_ref().map(|top| {
+            let column = top.column.as_ref().and_then(place);
+            Ranking::new(top, column.unwrap_or(first))
+        });
+        Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes, order, ranking }
     }
 
     /// Finishes the windows of a group, in parallel where they are many.
@@ -61,7 +68,8 @@ impl<'a> Answer<'a> {
             let before = self.finished.len();
             self.finished.par_extend(finished);
             self.held_bytes += self.finished[before..].iter().map(|finished| row_bytes(&finished.row)).sum::<usize>();
-            if self.held_bytes > self.most_bytes {
+            let ranks = self.ranking.is_some_and(|ranking| ranking.is_passed(self.finished.len()));
+            if self.held_bytes > self.most_bytes || ranks {
                 self.prune()?;
             }
         }
@@ -71,9 +79,14 @@ impl<'a> Answer<'a> {
     /// Drops what a limit leaves out of the answer, whatever comes; an error where that is not enough.
     fn prune(&mut self) -> Result<()> {
         let query = self.prepared.query;
-        if let (Some(limit), Fill::None) = (query.limit, query.fill) {
-            self.sort();
-            self.finished.truncate(limit);
+        if query.fill == Fill::None && (query.limit.is_some() || self.ranking.is_some()) {
+            match (&mut self.ranking, query.limit) {
+                (Some(ranking), _) => ranking.keep(&mut self.finished),
+                (None, limit) => {
+                    self.sort();
+                    self.finished.truncate(limit.unwrap_or(usize::MAX));
+                }
+            }
             self.held_bytes = self.finished.iter().map(|finished| row_bytes(&finished.row)).sum();
         }
         if self.held_bytes > self.most_bytes {
@@ -105,9 +118,14 @@ impl<'a> Answer<'a> {
             let row_bytes = self.held_bytes / self.finished.len().max(1);
             self.finished.sort_unstable_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
             let most = self.most_bytes / row_bytes.max(1);
-            self.finished = Filling::new(query, every, most).groups(self.finished)?;
+            self.finished = Filling::new(self.prepared, every, most).groups(self.finished)?;
         }
-        self.sort();
+        if let Some(mut ranking) = self.ranking {
+            ranking.keep(&mut self.finished);
+        }
+        if self.ranking.is_none() || self.order.is_some() {
+            self.sort();
+        }
         let mut rows: Vec<Vec<Cell>> = self.finished.into_iter().map(|finished| finished.row).collect();
         rows.truncate(query.limit.unwrap_or(usize::MAX));
         let mut table = Table::new(columns(self.prepared));
@@ -224,7 +242,7 @@ pub(super) fn compare_texts(a: &str, b: &str) -> Ordering {
 }
 
 /// The order of two cells of one column.
-fn compare(a: &Cell, b: &Cell) -> Ordering {
+pub(super) fn compare(a: &Cell, b: &Cell) -> Ordering {
     let number = |cell: &Cell| match cell {
         Cell::Float(value) => Some(*value),
         Cell::Integer(value) => Some(*value as f64),

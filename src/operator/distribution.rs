@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use super::bins::BinCounts;
+
 /// The most values that are kept as they are.
 pub const EXACT_MAX: usize = 65_536;
 /// The relative error of the sketch.
@@ -22,6 +24,8 @@ const KNOWN_VALUES: usize = 512;
 pub(super) enum Distribution {
     Exact(Vec<f64>),
     Sketch(Box<Sketch>),
+    /// Only how many lie in each of some bins.
+    Bins(BinCounts),
 }
 
 /// Counts by bucket.
@@ -167,6 +171,9 @@ impl Default for Distribution {
 impl Distribution {
     /// Adds values; NaN among them are skipped.
     pub(super) fn extend(&mut self, values: &[f64]) {
+        if let Self::Bins(bins) = self {
+            return bins.extend(values);
+        }
         let fits = matches!(self, Self::Exact(kept) if kept.len() + values.len() <= EXACT_MAX);
         if let (Self::Exact(kept), true) = (&mut *self, fits) {
             if values.iter().any(|value| value.is_nan()) {
@@ -203,6 +210,11 @@ impl Distribution {
     pub(super) fn merge(&mut self, other: Self) {
         match other {
             Self::Exact(values) => self.extend(&values),
+            Self::Bins(theirs) => {
+                if let Self::Bins(ours) = self {
+                    ours.merge(&theirs);
+                }
+            }
             Self::Sketch(theirs) => {
                 self.become_sketch();
                 if let Self::Sketch(ours) = self {
@@ -217,6 +229,7 @@ impl Distribution {
         let count = match self {
             Self::Exact(values) => values.len() as u64,
             Self::Sketch(sketch) => sketch.count,
+            Self::Bins(_) => return None,
         };
         let last = count.checked_sub(1)?;
         let (below, part) = place_of(percent, last);
@@ -224,6 +237,7 @@ impl Distribution {
         let (low, high) = match self {
             Self::Exact(values) => neighbours(values, below as usize),
             Self::Sketch(sketch) => (sketch.at(below), sketch.at(above)),
+            Self::Bins(_) => return None,
         };
         // Equal ends stay what they are, also infinities.
         Some(if part == 0.0 || low == high { low + 0.0 } else { low + part * (high - low) })
@@ -242,6 +256,7 @@ impl Distribution {
                 counts.extend(sketch.powers.iter());
                 sketch.negative.iter().map(|(_, count)| count).sum::<u64>() + sketch.zero
             }
+            Self::Bins(_) => 0,
         };
         let mut parts: Vec<String> = (low > 0).then(|| format!("(..0]:{low}")).into_iter().collect();
         parts.extend(counts.iter().map(|(power, count)| match *power {
@@ -260,6 +275,7 @@ impl Distribution {
                 let buckets: usize = counts.iter().map(|counts| counts.counts.capacity()).sum();
                 size_of::<Sketch>() + buckets * 8 + sketch.known.capacity() * size_of::<(u64, i32)>()
             }
+            Self::Bins(bins) => bins.memory_bytes(),
         }
     }
 }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Cell;
+use crate::model::{Cell, MetricType};
 use crate::time::{Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::Finished;
 use super::cohort::GroupKey;
+use super::prepared::Prepared;
 use super::query::{Fill, Query};
 
 /// How windows without samples are filled.
@@ -23,11 +24,17 @@ pub(super) struct Filling<'a> {
     named: usize,
     /// The most rows of an answer.
     most: usize,
+    /// Of each metric whether its values are numbers, and whole ones.
+    numbers: Vec<bool>,
+    wholes: Vec<bool>,
 }
 
 impl<'a> Filling<'a> {
-    pub(super) fn new(query: &'a Query, every: Window, most: usize) -> Self {
-        Self { query, every, named: query.by.len() + 1, most }
+    pub(super) fn new(prepared: &'a Prepared<'_>, every: Window, most: usize) -> Self {
+        let (query, places) = (prepared.query, 0..prepared.expressions.len());
+        let numbers = places.clone().map(|place| prepared.metric_type(place) != MetricType::Text).collect();
+        let wholes = places.map(|place| prepared.is_whole(place)).collect();
+        Self { query, every, named: query.by.len() + 1, most, numbers, wholes }
     }
 
     /// Fills the windows of each group, which stand together, in order.
@@ -51,8 +58,10 @@ impl<'a> Filling<'a> {
             }
             let from = filled.len();
             self.rows(&key, known, (first, last), &mut filled)?;
-            if matches!(self.query.fill, Fill::Previous | Fill::Linear) {
-                self.values(&mut filled[from..]);
+            match self.query.fill {
+                Fill::Previous | Fill::Linear => self.values(&mut filled[from..]),
+                Fill::Zero => self.zeros(&mut filled[from..]),
+                Fill::None | Fill::Null => {}
             }
         }
         Ok(filled)
@@ -96,6 +105,24 @@ impl<'a> Filling<'a> {
         let cells = (0..metrics).flat_map(|_| self.query.aggregates.iter().map(nothing));
         let row = group.iter().cloned().chain([Cell::Time(window)]).chain(cells).collect();
         Finished { key: Arc::clone(key), window, row, absent: (0..metrics as u16).collect() }
+    }
+
+    /// Puts zeros where a metric has no sample in a window: floats, but for extremes and sums of metrics of whole numbers.
+    fn zeros(&self, rows: &mut [Finished]) {
+        let aggregates = &self.query.aggregates;
+        for row in rows {
+            for metric in std::mem::take(&mut row.absent) {
+                for (number, aggregate) in aggregates.iter().enumerate() {
+                    let cell = &mut row.row[self.named + usize::from(metric) * aggregates.len() + number];
+                    *cell = match aggregate {
+                        _ if *cell != Cell::Null || !self.numbers[usize::from(metric)] => continue,
+                        Aggregate::Histogram => continue,
+                        aggregate if self.wholes[usize::from(metric)] && aggregate.keeps_type() => Cell::Integer(0),
+                        _ => Cell::Float(0.0),
+                    };
+                }
+            }
+        }
     }
 
     /// Fills the values of one group, metric by metric.

@@ -5,7 +5,9 @@
 //! any number of threads. Request, partial result and finished answer are types of their own; partial results merge.
 
 mod aggregate;
+mod align;
 mod answer;
+mod bins;
 mod cohort;
 mod column;
 mod device;
@@ -16,7 +18,9 @@ mod expression;
 mod filling;
 mod fleet;
 mod gaps;
+mod histogram;
 mod latest;
+mod lttb;
 mod mann_kendall;
 mod outliers;
 mod packed;
@@ -29,6 +33,7 @@ mod query;
 mod run;
 mod runs;
 mod samples;
+mod top;
 mod trend;
 
 #[cfg(test)]
@@ -45,6 +50,7 @@ use crate::store::{Progress, Snapshot, Store};
 
 pub use crate::time::Window;
 pub use aggregate::Aggregate;
+pub use bins::Bins;
 pub use cohort::{UnknownValue, cohort_stretches, unknown_values};
 pub use device::{DevicePage, attribute_history, attribute_statements};
 pub use distribution::{EXACT_MAX, RELATIVE_ERROR};
@@ -52,6 +58,7 @@ pub use events::EventsRequest;
 pub use explain::Explain;
 pub use expression::Expression;
 pub use gaps::GapsRequest;
+pub use histogram::Histogram;
 pub use latest::LatestRequest;
 pub use outliers::OutliersRequest;
 pub use query::{AttributeFilter, Comparison, Fill, Query, ValueFilter, attribute};

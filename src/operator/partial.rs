@@ -16,6 +16,7 @@ use crate::segment::CompensatedSum;
 use crate::time::{DAY_NS, SECOND_NS};
 
 use super::aggregate::{Aggregate, Needs};
+use super::bins::{BinCounts, Edges};
 use super::distribution::Distribution;
 
 /// One sample: its instant, its value, and the whole number that it is where the metric has them.
@@ -111,6 +112,27 @@ impl Default for Partial {
 }
 
 impl Partial {
+    /// Counts the values in bins from now on, if nothing was counted yet.
+    pub(super) fn count_in(&mut self, edges: &Arc<Edges>) {
+        self.values.get_or_insert_with(|| Distribution::Bins(BinCounts::new(edges)));
+    }
+
+    /// How many values lie in each bin.
+    pub(super) fn bins(&self) -> Option<&BinCounts> {
+        match &self.values {
+            Some(Distribution::Bins(bins)) => Some(bins),
+            _ => None,
+        }
+    }
+
+    /// Counts a block by its statistics: `false`, and nothing added, where its values lie in different bins.
+    pub(super) fn add_binned(&mut self, known: &BlockStatistics) -> bool {
+        match &mut self.values {
+            Some(Distribution::Bins(bins)) => known.count == 0 || bins.add_between((known.min, known.max), known.count),
+            _ => false,
+        }
+    }
+
     /// Adds samples of one device in time order: `integers` beside the values where they are whole.
     pub(super) fn add_run(&mut self, times: &[i64], values: &[f64], integers: Option<&[i64]>, needs: Needs) {
         if needs.values {

@@ -144,8 +144,7 @@ impl Execution<'_> {
     fn attempt(&self, pass: Pass<'_>, take: &mut Take<'_>) -> Result<Ended> {
         let metrics = || self.prepared.metrics.clone();
         let looked_back = ScanCounters::default();
-        let before = if self.prepared.needs.growth { pass.range.from } else { Timestamp::MIN };
-        let earlier = Scan::new(self.snapshot, TimeRange::new(Timestamp::MIN, before), metrics(), &looked_back)?;
+        let earlier = Scan::new(self.snapshot, self.prepared.earlier(pass.range.from), metrics(), &looked_back)?;
         let scan = Scan::new(self.snapshot, pass.range, metrics(), self.counters)?;
         let ended = self.waves(pass, [&scan, &earlier], take);
         self.counters.add_reads(&looked_back);

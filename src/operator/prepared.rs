@@ -3,8 +3,10 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricDefinition, MetricHandle, MetricType, Nature};
 use crate::store::Snapshot;
+use crate::time::{TimeRange, Timestamp};
 
 use super::aggregate::Needs;
+use super::align::Alignment;
 use super::cohort;
 use super::expression::Expression;
 use super::packed_run;
@@ -26,6 +28,8 @@ pub(super) struct Prepared<'a> {
     pub(super) statistics: bool,
     /// Whether blocks may answer as they are stored.
     pub(super) adds_up: bool,
+    /// Metrics of different clocks that are read together.
+    pub(super) alignment: Option<Alignment>,
 }
 
 impl<'a> Prepared<'a> {
@@ -71,25 +75,43 @@ impl<'a> Prepared<'a> {
             && query.filters.is_empty()
             && !reads_text
             && expressions.iter().all(Expression::is_metric);
-        let adds_up = !needs.growth
+        let alignment = Alignment::of(query, &operands, &filters)?;
+        if alignment.is_some() && needs.growth && !expressions.iter().all(Expression::is_metric) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "delta and rate of arithmetic are told of samples of one instant",
+            )
+            .advise("ask for them without a tolerance, or of a metric by itself"));
+        }
+        let adds_up = alignment.is_none()
+            && !needs.growth
             && !needs.slope
             && expressions.iter().all(Expression::is_metric)
             && operands.iter().flatten().chain(&filters).all(|metric| packed_run::adds_up(metric.metric_type));
-        let prepared = Self { query, expressions, operands, filters, needs, metrics, statistics, adds_up };
+        let prepared = Self { query, expressions, operands, filters, needs, metrics, statistics, adds_up, alignment };
         prepared.check_order()?;
         Ok(prepared)
     }
 
     /// An order by what is not a column is noticed before anything is read.
     fn check_order(&self) -> Result<()> {
-        let Some((name, _)) = &self.query.order else { return Ok(()) };
+        self.query.top.as_ref().map_or(Ok(()), super::top::check)?;
         let columns = super::answer::columns(self);
-        if columns.iter().any(|column| column.name == *name) {
-            return Ok(());
-        }
+        let named = self.query.order.as_ref().map(|(name, _)| name);
+        let mut named = named.into_iter().chain(self.query.top.as_ref().and_then(|top| top.column.as_ref()));
+        let Some(name) = named.find(|name| !columns.iter().any(|column| column.name == **name)) else { return Ok(()) };
         let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         Err(Error::new(ErrorKind::InvalidInput, format!("the answer has no column '{}'", name.escape_debug()))
             .advise(format!("use {}", known.join(", "))))
+    }
+
+    /// Where samples before a range are looked for.
+    pub(super) fn earlier(&self, from: Timestamp) -> TimeRange {
+        match &self.alignment {
+            _ if self.needs.growth => TimeRange::new(Timestamp::MIN, from),
+            Some(alignment) => alignment.before(from),
+            None => TimeRange::new(Timestamp::MIN, Timestamp::MIN),
+        }
     }
 
     /// The type of an expression's values.

@@ -3,22 +3,28 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{AttributeValue, MetricType};
 use crate::time::{TimeRange, Timestamp, Window};
 
 use super::aggregate::Aggregate;
+use super::bins::Edges;
 use super::expression::Expression;
+use super::top::Top;
 
 /// What stands in windows without samples, from the first window of the range to its last; where the range has no end, from the
 /// first window that any group has, or to the last. Each metric is filled by itself. Counts are 0 there. Sums, deltas, rates and
-/// histograms are never filled with the values of other windows: nothing was added in that window.
+/// histograms are never filled with the values of other windows: nothing was added in that window. Filling is the same whether statistics,
+/// rollups or values answered for the windows that have samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fill {
     /// No row.
     #[default]
     None,
+    /// A row of zeros: nothing was there, so that sums, deltas and rates are 0 too. Histograms and texts stay empty.
+    Zero,
     /// A row without values.
     Null,
     /// The values of the window before.
@@ -33,12 +39,13 @@ impl FromStr for Fill {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "none" => Ok(Self::None),
+            "zero" => Ok(Self::Zero),
             "null" => Ok(Self::Null),
             "previous" => Ok(Self::Previous),
             "linear" => Ok(Self::Linear),
             _ => {
                 Err(Error::new(ErrorKind::InvalidInput, format!("'{}' is no way to fill gaps", text.escape_default()))
-                    .advise("use none, null, previous or linear"))
+                    .advise("use none, null, zero, previous or linear"))
             }
         }
     }
@@ -257,6 +264,11 @@ pub struct Query {
     pub(super) order: Option<(String, bool)>,
     pub(super) limit: Option<usize>,
     pub(super) statistics: bool,
+    /// How old a sample of another clock may be; `None`: only those of the same instant count.
+    pub(super) tolerance_ns: Option<i64>,
+    pub(super) top: Option<Top>,
+    /// How the values of a histogram are cut; by powers of two without.
+    pub(super) bins: Option<Arc<Edges>>,
 }
 
 impl Query {
@@ -281,6 +293,9 @@ impl Query {
             order: None,
             limit: None,
             statistics: true,
+            tolerance_ns: None,
+            top: None,
+            bins: None,
         }
     }
 

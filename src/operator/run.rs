@@ -18,6 +18,7 @@ use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot};
 use crate::time::{HOUR_NS, TimeRange, Timestamp};
 
+use super::align::AsOf;
 use super::cohort::{GroupKey, GroupStretch};
 use super::column::{Samples, passing};
 use super::partial::{Partial, Sample};
@@ -78,7 +79,7 @@ pub(super) struct Work<'a> {
 /// One device on its way through a query.
 pub(super) struct DeviceRun<'a> {
     pub(super) work: Work<'a>,
-    device: DeviceHandle,
+    pub(super) device: DeviceHandle,
     stretches: &'a [GroupStretch],
     /// Of each stretch the first one of its group.
     firsts: Vec<usize>,
@@ -90,6 +91,7 @@ pub(super) struct DeviceRun<'a> {
     reported: usize,
     /// Of the block that is asked about as it is stored.
     pub(super) encoded: EncodedSlice,
+    as_of: Option<AsOf<'a>>,
 }
 
 impl<'a> DeviceRun<'a> {
@@ -108,6 +110,7 @@ impl<'a> DeviceRun<'a> {
             before,
             reported: 0,
             encoded: EncodedSlice::default(),
+            as_of: work.prepared.alignment.as_ref().map(AsOf::new),
         }
     }
 
@@ -143,7 +146,13 @@ impl<'a> DeviceRun<'a> {
         change: impl FnOnce(&mut [Partial]) -> R,
     ) -> R {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
-        self.parts.change((window, self.firsts[stretch]), change)
+        let bins = self.work.prepared.query.bins.as_ref();
+        self.parts.change((window, self.firsts[stretch]), |parts| {
+            if let Some(edges) = bins {
+                parts.iter_mut().for_each(|part| part.count_in(edges));
+            }
+            change(parts)
+        })
     }
 
     pub(super) fn finder(&self) -> RunFinder<'a> {
@@ -178,6 +187,16 @@ impl<'a> DeviceRun<'a> {
                 _ => !self.work.prepared.needs.whole_blocks && self.rollup(block)?,
             };
             if answered {
+                return Ok(());
+            }
+        }
+        if self.work.prepared.query.bins.is_some() {
+            let (window, end) = self.window(block.times.0);
+            let inside = Timestamp::from_nanoseconds(block.times.1) < end;
+            if let Ok(Some(stretch)) = self.stretch_of(block.times.0, block.times.1)
+                && inside
+                && self.binned(block, stretch, window)?
+            {
                 return Ok(());
             }
         }
@@ -257,20 +276,27 @@ impl<'a> DeviceRun<'a> {
 
     /// Adds rows, run by run of one group and window.
     fn rows(&mut self, rows: &DeviceRows) -> Result<()> {
-        let kept = passing(rows, &self.work.prepared.query.filters, &self.work.prepared.filters);
-        let prepared = self.work.prepared;
-        for (place, expression) in prepared.expressions.iter().enumerate() {
-            let of = |kept: Option<&[u32]>| Samples::of(rows, expression, &prepared.operands[place], kept);
-            let samples = of(kept.as_deref());
-            self.samples(place, &samples)?;
-            if prepared.needs.growth {
-                match kept {
-                    None => self.growth(place, &samples, None)?,
-                    Some(_) => self.growth(place, &of(None), Some(&samples.times))?,
-                }
-            }
+        if let Some(mut as_of) = self.as_of.take() {
+            self.aligned_rows(rows, &mut as_of)?;
+            self.as_of = Some(as_of);
+            return Ok(());
         }
-        Ok(())
+        let prepared = self.work.prepared;
+        let kept = passing(rows, &prepared.query.filters, &prepared.filters);
+        (0..prepared.expressions.len()).try_for_each(|place| self.expression(place, rows, kept.as_deref()))
+    }
+
+    /// Adds the samples of one expression: all, or those of the rows kept.
+    pub(super) fn expression(&mut self, place: usize, rows: &DeviceRows, kept: Option<&[u32]>) -> Result<()> {
+        let prepared = self.work.prepared;
+        let of = |kept| Samples::of(rows, &prepared.expressions[place], &prepared.operands[place], kept);
+        let samples = of(kept);
+        self.samples(place, &samples)?;
+        match kept {
+            _ if !prepared.needs.growth => Ok(()),
+            None => self.growth(place, &samples, None),
+            Some(_) => self.growth(place, &of(None), Some(&samples.times)),
+        }
     }
 
     fn samples(&mut self, place: usize, samples: &Samples) -> Result<()> {

@@ -1,23 +1,22 @@
-//! Samples: the rows of one device as they are stored, oldest first; or few of them that keep the shape.
+//! Samples: the rows of one device as they are stored, oldest first; aligned to one of its metrics; or few of them that keep the shape.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Cell, Column, DeviceRows, MetricDefinition, Presence, Table, TableColumn, Values};
+use crate::model::{Cell, Column, DeviceRows, MetricDefinition, MetricHandle, Table, TableColumn};
 use crate::scan::{Piece, Scan, ScanCounters};
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
 
+use super::align::{Alignment, AsOf};
 use super::cohort::check_range;
-use super::column::number;
 use super::explain::Explain;
 use super::latest::cell;
+use super::lttb::{DOWNSAMPLED_LEAST, give_chosen};
 use super::prepared::metric;
 
-/// The fewest rows to choose: the first, the last, and one between them.
-const DOWNSAMPLED_LEAST: usize = 3;
 /// Rows of one batch of an answer.
 const BATCH_ROWS: usize = 8_192;
 
@@ -28,13 +27,23 @@ pub struct SamplesRequest {
     metrics: Vec<String>,
     range: TimeRange,
     downsample: Option<usize>,
+    /// The metric that others are aligned to, and how old their samples may be.
+    align: Option<(String, i64)>,
+    statistics: bool,
 }
 
 impl SamplesRequest {
     /// The samples of a device.
     #[must_use]
     pub fn device(id: impl Into<String>) -> Self {
-        Self { device: id.into(), metrics: Vec::new(), range: TimeRange::ALL, downsample: None }
+        Self {
+            device: id.into(),
+            metrics: Vec::new(),
+            range: TimeRange::ALL,
+            downsample: None,
+            align: None,
+            statistics: true,
+        }
     }
 
     /// Only these metrics; instants that have none of them are left out.
@@ -51,11 +60,70 @@ impl SamplesRequest {
         self
     }
 
+    /// One row for each sample of this metric, and beside it of every other metric the latest sample at or before that instant, not
+    /// older than the tolerance: metrics of different clocks side by side (an as-of join). A NaN is a sample; deleted ones are none. A sample
+    /// before the range counts, as far back as the tolerance reaches.
+    ///
+    /// ```
+    /// use fleetlog::operator::SamplesRequest;
+    /// use fleetlog::{Cell, Options, Store, Timestamp, WriteBatch};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(folder.path().join("plant.fleet"), Options::default())?;
+    /// let at = |second: i64| Timestamp::from_nanoseconds(1_735_689_600_000_000_000 + second * 1_000_000_000);
+    /// let mut batch = WriteBatch::new();
+    /// batch.reading("pump-17", at(0)).float("current_a", 2.0);
+    /// batch.reading("pump-17", at(7)).float("power_w", 460.0);
+    /// batch.reading("pump-17", at(300)).float("power_w", 480.0);
+    /// store.write(batch)?;
+    /// let request = SamplesRequest::device("pump-17").align("power_w", 90_000_000_000);
+    /// let mut rows = Vec::new();
+    /// store.samples(&store.snapshot()?, &request, None, &mut |table| {
+    ///     rows.extend(table.rows().iter().map(|row| row[2..].to_vec())); // current_a, power_w
+    ///     Ok(true)
+    /// })?;
+    /// assert_eq!(rows, [[Cell::Float(2.0), Cell::Float(460.0)], [Cell::Null, Cell::Float(480.0)]]);
+    /// # Ok::<(), fleetlog::Error>(())
+    /// ```
+    #[must_use]
+    pub fn align(mut self, metric: impl Into<String>, tolerance_ns: i64) -> Self {
+        self.align = Some((metric.into(), tolerance_ns));
+        self
+    }
+
     /// About so many rows, three or more (and at least three for each metric), chosen so that peaks stay: Steinarsson, "Downsampling Time Series
-    /// for Visual Representation" (2013), largest triangle three buckets; each metric chooses its share of the rows.
+    /// for Visual Representation" (2013), largest triangle three buckets; each metric chooses its share of the rows. However many
+    /// samples there are, what is held is about the rows that are chosen.
+    ///
+    /// ```
+    /// use fleetlog::operator::SamplesRequest;
+    /// use fleetlog::{Options, Store, Timestamp, WriteBatch};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(folder.path().join("plant.fleet"), Options::default())?;
+    /// let mut batch = WriteBatch::new();
+    /// for minute in 0..1_000_i64 {
+    ///     let at = Timestamp::from_nanoseconds(1_735_689_600_000_000_000 + minute * 60_000_000_000);
+    ///     batch.reading("pump-17", at).float("power_w", if minute == 321 { 100.0 } else { 1.0 });
+    /// }
+    /// store.write(batch)?;
+    /// let mut rows = Vec::new();
+    /// store.samples(&store.snapshot()?, &SamplesRequest::device("pump-17").downsample(20), None, &mut |table| {
+    ///     rows.extend(table.rows().to_vec());
+    ///     Ok(true)
+    /// })?;
+    /// assert_eq!(rows.len(), 20);
+    /// assert!(rows.iter().any(|row| row[2] == fleetlog::Cell::Float(100.0)));
+    /// # Ok::<(), fleetlog::Error>(())
+    /// ```
     #[must_use]
     pub fn downsample(mut self, rows: usize) -> Self {
         self.downsample = Some(rows);
+        self
+    }
+
+    /// Whether statistics may say how many samples there are to choose from (they do by default).
+    #[must_use]
+    pub fn statistics(mut self, allowed: bool) -> Self {
+        self.statistics = allowed;
         self
     }
 }
@@ -66,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for an unknown device or metric, [`ErrorKind::InvalidInput`] for an empty range or fewer than three rows to choose,
-    /// [`ErrorKind::LimitExceeded`] when rows to choose from do not fit into half of the memory budget, [`ErrorKind::Corruption`], [`ErrorKind::Cancelled`], [`ErrorKind::SnapshotExpired`].
+    /// or a tolerance below 0, [`ErrorKind::LimitExceeded`] when the rows to choose do not fit into half of the memory budget, [`ErrorKind::Corruption`], [`ErrorKind::Cancelled`], [`ErrorKind::SnapshotExpired`].
     pub fn samples(
         &self,
         snapshot: &Snapshot,
@@ -84,87 +152,99 @@ impl Store {
         }
         let device = device(snapshot, &request.device)?;
         let counters = ScanCounters::default();
-        let metrics = if request.metrics.is_empty() {
-            metrics_of(snapshot, device, request.range)?
-        } else {
-            let mut named: Vec<MetricDefinition> =
-                request.metrics.iter().map(|name| metric(snapshot, name).cloned()).collect::<Result<_>>()?;
-            named.sort_by(|a, b| a.name.cmp(&b.name));
-            named.dedup_by(|a, b| a.handle == b.handle);
-            named
-        };
-        let scan = Scan::new(snapshot, request.range, metrics.iter().map(|metric| metric.handle).collect(), &counters)?;
+        let (metrics, left) = columns_of(snapshot, request, device)?;
+        let handles = || metrics.iter().map(|metric| metric.handle).collect();
+        let tolerance_ns = request.align.as_ref().map_or(0, |(_, tolerance_ns)| *tolerance_ns);
+        let alignment = Alignment::new(&metrics, tolerance_ns)?;
+        let scan = Scan::new(snapshot, request.range, handles(), &counters)?;
+        let looked_back = ScanCounters::default();
+        let earlier = Scan::new(snapshot, alignment.before(request.range.from), handles(), &looked_back)?;
+        let aligned = left.map(|left| (&alignment, left, &earlier));
+        let source = Source { scan: &scan, device, aligned, progress };
         let batches = Batches { device: &device.id, metrics: &metrics };
         let planned = Instant::now();
         progress.inspect(|progress| progress.set_total(1));
         if visit(batches.empty())? {
-            self.give_samples(&scan, device, request.downsample, &batches, progress, visit)?;
+            match request.downsample {
+                None => source.rows(&mut |rows| batches.give(rows, visit))?,
+                Some(count) => {
+                    let how = (request.statistics, self.options().memory_bytes / 2);
+                    give_chosen(&source, count, &batches, how, visit)?;
+                }
+            }
         }
+        counters.add_reads(&looked_back);
         progress.inspect(|progress| progress.advance(1));
         let threads = self.install(rayon::current_num_threads);
         Ok(Explain::of(&counters, started, planned, threads))
     }
+}
 
-    fn give_samples(
-        &self,
-        scan: &Scan<'_>,
-        device: &DeviceEntry,
-        downsample: Option<usize>,
-        batches: &Batches<'_>,
-        progress: Option<&Progress>,
-        visit: &mut dyn FnMut(Table) -> Result<bool>,
-    ) -> Result<()> {
-        match downsample {
-            None => {
-                let mut more = true;
-                scan.device(device.handle, &mut |piece| {
-                    progress.map_or(Ok(()), Progress::check)?;
-                    if !more {
-                        return Ok(());
-                    }
-                    let rows = match piece {
-                        Piece::Block(block) => scan.rows(&block)?,
-                        Piece::Rows(rows) => rows,
-                    };
-                    more = batches.give(&rows, None, visit)?;
-                    Ok(())
-                })
+/// The metrics of an answer by name, and the one that others are aligned to.
+fn columns_of(
+    snapshot: &Snapshot,
+    request: &SamplesRequest,
+    device: &DeviceEntry,
+) -> Result<(Vec<MetricDefinition>, Option<MetricHandle>)> {
+    let left = request.align.as_ref().map(|(name, _)| metric(snapshot, name)).transpose()?;
+    let mut metrics = if request.metrics.is_empty() {
+        let before = request.align.as_ref().map_or(0, |(_, tolerance_ns)| (*tolerance_ns).max(0));
+        let from = Timestamp::from_nanoseconds(request.range.from.nanoseconds().saturating_sub(before));
+        metrics_of(snapshot, device, TimeRange::new(from, request.range.to))?
+    } else {
+        request.metrics.iter().map(|name| metric(snapshot, name).cloned()).collect::<Result<_>>()?
+    };
+    metrics.extend(left.cloned());
+    metrics.sort_by(|a, b| a.name.cmp(&b.name));
+    metrics.dedup_by(|a, b| a.handle == b.handle);
+    Ok((metrics, left.map(|left| left.handle)))
+}
+
+/// Where the rows of an answer come from, piece by piece: as they are stored, or aligned to one metric.
+pub(super) struct Source<'a> {
+    pub(super) scan: &'a Scan<'a>,
+    device: &'a DeviceEntry,
+    /// The metric that others are aligned to, and all that lies before the range.
+    aligned: Option<(&'a Alignment, MetricHandle, &'a Scan<'a>)>,
+    progress: Option<&'a Progress>,
+}
+
+/// What is done with a piece; false to stop.
+type VisitPiece<'v, 'a> = dyn FnMut(Piece, Option<&mut AsOf<'a>>) -> Result<bool> + 'v;
+
+impl<'a> Source<'a> {
+    /// Walks through the pieces from the first one on.
+    pub(super) fn pieces(&self, visit: &mut VisitPiece<'_, 'a>) -> Result<()> {
+        let mut as_of = self.aligned.map(|(alignment, ..)| AsOf::new(alignment));
+        let mut more = true;
+        self.scan.device(self.device.handle, &mut |piece| {
+            self.progress.map_or(Ok(()), Progress::check)?;
+            if more {
+                more = visit(piece, as_of.as_mut())?;
             }
-            Some(count) => {
-                let pieces = self.gather(scan, device, progress)?;
-                let chosen = choose(&pieces, batches.metrics, count);
-                for (rows, chosen) in pieces.iter().zip(chosen) {
-                    if !batches.give(rows, Some(&chosen), visit)? {
-                        break;
-                    }
-                }
-                Ok(())
-            }
-        }
+            Ok(())
+        })
     }
 
-    fn gather(&self, scan: &Scan<'_>, device: &DeviceEntry, progress: Option<&Progress>) -> Result<Vec<DeviceRows>> {
-        let mut pieces = Vec::new();
-        let mut held = 0;
-        let most = self.options().memory_bytes / 2;
-        scan.device(device.handle, &mut |piece| {
-            progress.map_or(Ok(()), Progress::check)?;
-            let rows = match piece {
-                Piece::Block(block) => scan.rows(&block)?,
-                Piece::Rows(rows) => rows,
-            };
-            held += rows.memory_bytes();
-            if held > most {
-                return Err(Error::new(
-                    ErrorKind::LimitExceeded,
-                    format!("the rows to choose from pass {} MiB", most >> 20),
-                )
-                .advise("ask for a shorter time, or for fewer metrics"));
-            }
-            pieces.push(rows);
-            Ok(())
-        })?;
-        Ok(pieces)
+    /// The rows of a piece; `None` where it has none of the metric that others are aligned to.
+    pub(super) fn rows_of(&self, piece: Piece, as_of: Option<&mut AsOf<'a>>) -> Result<Option<DeviceRows>> {
+        let rows = match piece {
+            Piece::Block(block) => self.scan.rows(&block)?,
+            Piece::Rows(rows) => rows,
+        };
+        let (Some(as_of), Some((_, left, earlier))) = (as_of, self.aligned) else { return Ok(Some(rows)) };
+        as_of.begin(&rows, (self.scan, earlier), self.device.handle, self.progress)?;
+        let aligned = as_of.rows(&rows, left).into_owned();
+        as_of.advance(&rows);
+        Ok((!aligned.is_empty()).then_some(aligned))
+    }
+
+    /// Walks through the rows of all pieces; `visit` returns false to stop.
+    pub(super) fn rows(&self, visit: &mut dyn FnMut(&DeviceRows) -> Result<bool>) -> Result<()> {
+        self.pieces(&mut |piece, as_of| match self.rows_of(piece, as_of)? {
+            Some(rows) => visit(&rows),
+            None => Ok(true),
+        })
     }
 }
 
@@ -193,9 +273,9 @@ pub(super) fn metrics_of(snapshot: &Snapshot, device: &DeviceEntry, range: TimeR
     Ok(metrics)
 }
 
-struct Batches<'a> {
+pub(super) struct Batches<'a> {
     device: &'a crate::model::DeviceId,
-    metrics: &'a [MetricDefinition],
+    pub(super) metrics: &'a [MetricDefinition],
 }
 
 impl Batches<'_> {
@@ -217,29 +297,52 @@ impl Batches<'_> {
         self.metrics.iter().any(|other| other.handle != metric.handle && other.name.as_str() == name)
     }
 
-    /// Gives rows, or those chosen, in batches; false when told to stop.
-    fn give(
+    /// The cells of a row.
+    pub(super) fn row(&self, rows: &DeviceRows, row: usize) -> Vec<Cell> {
+        self.cells(rows, &self.columns(rows), row)
+    }
+
+    fn columns<'r>(&self, rows: &'r DeviceRows) -> Vec<Option<&'r Column>> {
+        self.metrics.iter().map(|metric| rows.column(metric.handle)).collect()
+    }
+
+    fn cells(&self, rows: &DeviceRows, columns: &[Option<&Column>], row: usize) -> Vec<Cell> {
+        let mut cells = Vec::with_capacity(columns.len() + 2);
+        cells.push(Cell::Text(self.device.to_string()));
+        cells.push(Cell::Time(Timestamp::from_nanoseconds(rows.times[row])));
+        cells.extend(columns.iter().zip(self.metrics).map(|(column, metric)| {
+            let value =
+                column.and_then(|column| column.presence.value_place(row).map(|value| cell(&column.values, value)));
+            as_type(value.unwrap_or(Cell::Null), metric)
+        }));
+        cells
+    }
+
+    /// Gives rows in batches; false when told to stop.
+    fn give(&self, rows: &DeviceRows, visit: &mut dyn FnMut(Table) -> Result<bool>) -> Result<bool> {
+        let columns = self.columns(rows);
+        for start in (0..rows.len()).step_by(BATCH_ROWS) {
+            let mut table = self.empty();
+            for row in start..rows.len().min(start + BATCH_ROWS) {
+                table.push(self.cells(rows, &columns, row))?;
+            }
+            if !visit(table)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives rows of cells in batches; false when told to stop.
+    pub(super) fn give_cells(
         &self,
-        rows: &DeviceRows,
-        chosen: Option<&[u32]>,
+        rows: Vec<Vec<Cell>>,
         visit: &mut dyn FnMut(Table) -> Result<bool>,
     ) -> Result<bool> {
-        let columns: Vec<Option<&Column>> = self.metrics.iter().map(|metric| rows.column(metric.handle)).collect();
-        let count = chosen.map_or(rows.len(), <[u32]>::len);
-        for start in (0..count).step_by(BATCH_ROWS) {
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
             let mut table = self.empty();
-            for place in start..count.min(start + BATCH_ROWS) {
-                let row = chosen.map_or(place, |chosen| chosen[place] as usize);
-                let mut cells = Vec::with_capacity(columns.len() + 2);
-                cells.push(Cell::Text(self.device.to_string()));
-                cells.push(Cell::Time(Timestamp::from_nanoseconds(rows.times[row])));
-                cells.extend(columns.iter().zip(self.metrics).map(|(column, metric)| {
-                    let value = column
-                        .and_then(|column| column.presence.value_place(row).map(|value| cell(&column.values, value)));
-                    as_type(value.unwrap_or(Cell::Null), metric)
-                }));
-                table.push(cells)?;
-            }
+            rows.by_ref().take(BATCH_ROWS).try_for_each(|row| table.push(row))?;
             if !visit(table)? {
                 return Ok(false);
             }
@@ -256,83 +359,5 @@ pub(super) fn as_type(cell: Cell, metric: &MetricDefinition) -> Cell {
         (Cell::Boolean(value), MetricType::Float) => Cell::Float(f64::from(u8::from(value))),
         (Cell::Boolean(value), MetricType::Integer) => Cell::Integer(i64::from(value)),
         (cell, _) => cell,
-    }
-}
-
-/// The rows to keep of each piece: the union of what each metric of numbers chooses.
-fn choose(pieces: &[DeviceRows], metrics: &[MetricDefinition], rows: usize) -> Vec<Vec<u32>> {
-    let mut kept: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); pieces.len()];
-    let share = (rows / metrics.len().max(1)).max(DOWNSAMPLED_LEAST);
-    for metric in metrics {
-        let mut places: Vec<(usize, u32)> = Vec::new();
-        let mut points: Vec<(f64, f64)> = Vec::new();
-        for (piece, rows) in pieces.iter().enumerate() {
-            let Some(column) = rows.column(metric.handle) else { continue };
-            if matches!(column.values, Values::Text(_)) {
-                continue;
-            }
-            for place in 0..column.values.len() {
-                let row = match &column.presence {
-                    Presence::All => place as u32,
-                    Presence::Positions(positions) => positions[place],
-                };
-                if let Some(value) = number(&column.values, place).filter(|value| value.is_finite()) {
-                    places.push((piece, row));
-                    points.push((rows.times[row as usize] as f64, value));
-                }
-            }
-        }
-        for point in largest_triangles(&points, share) {
-            let (piece, row) = places[point];
-            kept[piece].insert(row);
-        }
-    }
-    kept.into_iter().map(|rows| rows.into_iter().collect()).collect()
-}
-
-/// Places of the points to keep: the first, the last, and of each bucket between them the point that spans the largest triangle
-/// with the one kept before and the mean of the bucket after.
-fn largest_triangles(points: &[(f64, f64)], keep: usize) -> Vec<usize> {
-    if points.len() <= keep {
-        return (0..points.len()).collect();
-    }
-    let buckets = keep - 2;
-    let inner = points.len() - 2;
-    let edge = |bucket: usize| 1 + bucket * inner / buckets;
-    let mut kept = vec![0];
-    let mut before = points[0];
-    for bucket in 0..buckets {
-        let next = if bucket + 1 < buckets {
-            &points[edge(bucket + 1)..edge(bucket + 2)]
-        } else {
-            &points[points.len() - 1..]
-        };
-        let mean = |pick: fn(&(f64, f64)) -> f64| next.iter().map(pick).sum::<f64>() / next.len() as f64;
-        let after = (mean(|point| point.0), mean(|point| point.1));
-        let area = |point: (f64, f64)| {
-            ((before.0 - after.0) * (point.1 - before.1) - (before.0 - point.0) * (after.1 - before.1)).abs()
-        };
-        let places = edge(bucket)..edge(bucket + 1);
-        if let Some(best) = places.max_by(|a, b| area(points[*a]).total_cmp(&area(points[*b])).then(b.cmp(a))) {
-            kept.push(best);
-            before = points[best];
-        }
-    }
-    kept.push(points.len() - 1);
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn downsampling_keeps_ends_and_peaks() {
-        let points: Vec<(f64, f64)> =
-            (0..10_000).map(|place| (f64::from(place), if place == 4_321 { 100.0 } else { 0.0 })).collect();
-        let kept = largest_triangles(&points, 50);
-        assert_eq!(kept.len(), 50);
-        assert!(kept.is_sorted() && kept[0] == 0 && kept[49] == 9_999 && kept.contains(&4_321));
-        assert_eq!(largest_triangles(&points[..3], 50), [0, 1, 2]);
     }
 }

@@ -24,7 +24,7 @@ use super::{Expression, passes, prepared};
 /// A trend: how the mean of a metric moves from window to window, by group.
 #[derive(Debug, Clone)]
 pub struct Trend {
-    query: Query,
+    pub(super) query: Query,
 }
 
 impl Trend {

@@ -176,6 +176,7 @@ fn filling_depends_on_the_question_and_on_each_metric() {
             let after = (place..7).find_map(|at| Some((at, values[at]?)));
             match (fill, values[place], before, after) {
                 (_, Some(value), ..) => Some(value),
+                (Fill::Zero, ..) => Some(0.0),
                 (Fill::Previous, _, Some((_, value)), _) => Some(value),
                 (Fill::Linear, _, Some((a, from)), Some((b, to))) => {
                     Some(from + (to - from) * (place - a) as f64 / (b - a) as f64)
@@ -191,11 +192,14 @@ fn filling_depends_on_the_question_and_on_each_metric() {
             .collect()
     };
     in_every_layout(batch, |store, layout| {
-        for fill in [Fill::Null, Fill::Previous, Fill::Linear] {
+        let fills = [Fill::Null, Fill::Zero, Fill::Previous, Fill::Linear];
+        // Days are answered by rollups of a month, and filled like those of values.
+        for (fill, statistics) in fills.into_iter().flat_map(|fill| [(fill, true), (fill, false)]) {
             let query = Query::expressions(["level", "count"].map(Expression::named))
                 .aggregate([Aggregate::Max, Aggregate::Count])
                 .every(Window::DAY)
-                .fill(fill);
+                .fill(fill)
+                .statistics(statistics);
             let values = |query: Query| -> Vec<[Option<f64>; 4]> {
                 let cell = |cell: &Cell| (*cell != Cell::Null).then(|| float(cell));
                 let table = store.query(query).unwrap();
@@ -203,9 +207,15 @@ fn filling_depends_on_the_question_and_on_each_metric() {
             };
             assert_eq!(values(query.clone()), expected(fill, 5), "{fill:?} {layout}");
             let ranged = query.clone().between(at(BASE_NS), at(BASE_NS + 8 * DAY_NS));
-            let empty = [None, Some(0.0), None, Some(0.0)];
+            let nothing = (fill == Fill::Zero).then_some(0.0);
+            let empty = [nothing, Some(0.0), nothing, Some(0.0)];
             assert_eq!(values(ranged), [vec![empty], expected(fill, 7)].concat(), "{fill:?} {layout}");
-            assert_eq!(values(query.between(at(BASE_NS + DAY_NS), Timestamp::MAX)), expected(fill, 5));
+            let open = query.between(at(BASE_NS + DAY_NS), Timestamp::MAX);
+            assert_eq!(values(open.clone()), expected(fill, 5));
+            if statistics && layout != "unsealed" {
+                let (_, explain) = store.query_at(&store.snapshot().unwrap(), &open, None).unwrap();
+                assert_eq!(explain.blocks_decoded, 0, "{fill:?} {layout}: {explain:?}");
+            }
         }
     });
     let folder = tempfile::tempdir().unwrap();

@@ -133,6 +133,7 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Verb::Attribute(what) => verbs::write::attribute(common, what),
         Verb::Info { store } => verbs::info::info(common, store),
         Verb::Query(query) => verbs::query::query(common, query),
+        Verb::Histogram(histogram) => verbs::query::histogram(common, histogram),
         Verb::Trend(trend) => verbs::query::trend(common, trend),
         Verb::Samples(samples) => verbs::read::samples(common, samples),
         Verb::Latest(latest) => verbs::read::latest(common, latest),

@@ -62,6 +62,51 @@ fn any_column_that_was_imported_can_be_asked_for() {
 }
 
 #[test]
+fn clocks_are_aligned_groups_ranked_and_values_counted_in_bins() {
+    let place = Place::new();
+    let mut csv = "device,time,power,current\n".to_owned();
+    for hour in 0..48_i64 {
+        for (device, power) in [("a", 100 + hour), ("b", 200), ("c", 300 - hour)] {
+            let time = 1_735_689_600 + hour * 3_600;
+            csv.push_str(&format!("{device},{time}s,{power},\n{device},{}s,,2\n", time - 30));
+        }
+    }
+    let file = place.file("clocks.csv", csv);
+    good(&["import", "samples", &place.store, &file, "--device", "device", "--time", "time", "--quiet"]);
+    let arithmetic = ["--metric", "power/current", "--aggregate", "count,max", "--by", "device"];
+    assert_eq!(rows(&ask(&place, "query", &arithmetic)).len(), 0);
+    let aligned =
+        ask(&place, "query", &[&arithmetic[..], &["--tolerance", "30s", "--top", "2:power/current_max"]].concat());
+    assert_eq!(aligned, "device,power/current_count,power/current_max\nc,48,150\nb,48,100\n");
+    let daily = ["--metric", "power", "--aggregate", "mean", "--by", "device", "--every", "1d", "--bottom", "1"];
+    let least = rows(&ask(&place, "query", &daily));
+    assert_eq!(least.iter().map(|row| row["device"].as_str()).collect::<Vec<_>>(), ["a", "a"]);
+    let samples = ask(
+        &place,
+        "samples",
+        &["--device", "a", "--align", "power", "--tolerance", "1m", "--to", "2025-01-01T01:00:00Z"],
+    );
+    assert_eq!(samples, "device,time,current,power\na,2025-01-01T00:00:00Z,2,100\n");
+    let bins = ["--metric", "power", "--bins", "100:300:2", "--where", "device=a,b"];
+    let counted = "bin_from,bin_to,count\n,100,0\n100,200,48\n200,300,48\n300,,0\n";
+    assert_eq!(ask(&place, "histogram", &bins), counted);
+    assert_eq!(ask(&place, "histogram", &[&bins[..], &["--no-statistics", "--threads", "1"]].concat()), counted);
+    let output = run(&[&["histogram", place.store.as_str(), "--explain"], &bins[..]].concat());
+    let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert!(told["blocks"].as_u64().unwrap() > 0, "{told}");
+    for (verb, words, part) in [
+        ("query", &["--metric", "power", "--aggregate", "mean", "--top", "0"][..], "from 1 on"),
+        ("query", &["--metric", "power", "--aggregate", "mean", "--top", "2:x"], "power_mean"),
+        ("query", &["--metric", "power", "--aggregate", "mean", "--top", "2", "--bottom", "2"], "--bottom"),
+        ("samples", &["--device", "a", "--align", "power"], "--tolerance"),
+        ("histogram", &["--metric", "power", "--bins", "5,1"], "edges"),
+    ] {
+        let (ended, message) = code(&place, verb, words);
+        assert!(ended == 2 && message.contains(part) && message.lines().count() == 1, "{words:?}: {message}");
+    }
+}
+
+#[test]
 fn mistakes_are_named_before_anything_is_read() {
     let place = plant();
     let query = ["--metric", "co2-ppm", "--aggregate", "mean"];

@@ -6,12 +6,12 @@ mod value;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fleetlog::operator::{Aggregate, AttributeFilter, Expression, Fill, ValueFilter};
+use fleetlog::operator::{Aggregate, AttributeFilter, Bins, Expression, Fill, ValueFilter};
 use fleetlog::{EventKind, Timestamp, Window};
 
 pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
-pub(crate) use value::{Expressions, Names, all_names, all_pairs};
-use value::{condition, duration, expression, expressions, library, names, pair, size, threads, time};
+pub(crate) use value::{Expressions, Names, Ranked, all_names, all_pairs};
+use value::{condition, duration, expression, expressions, library, names, pair, ranked, size, threads, time};
 
 /// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
 ///
@@ -92,6 +92,8 @@ pub(crate) enum Verb {
     },
     /// Aggregates metrics by windows of time and groups of the fleet.
     Query(QueryArguments),
+    /// Counts values in bins, by windows of time and groups of the fleet: one row a bin.
+    Histogram(HistogramArguments),
     /// Fits a trend to the means of windows, by group: slopes in the metric's unit per day.
     Trend(TrendArguments),
     /// Prints the rows of one device, oldest first.
@@ -226,13 +228,24 @@ pub(crate) struct QueryArguments {
     /// Only instants at which a metric passes, as 'temperature_c>25', or a text, as 'mode=on'; repeats as AND.
     #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
     pub(crate) filter: Vec<ValueFilter>,
+    /// Metrics of different clocks: arithmetic has the instants of the metric named first; its others, and those of --filter, count with
+    /// their latest sample at or before, not older than this: 90s, 5m. Without it all need a sample at the same instant.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) tolerance: Option<i64>,
     /// The zone of days, weeks and months; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
-    /// What stands in windows without samples, from --from to --to: none, null, previous, linear. Counts are 0 there; sums, deltas,
-    /// rates and histograms stay empty.
+    /// What stands in windows without samples, from --from to --to: none, null, zero, previous, linear. Counts are 0 there; sums,
+    /// deltas and rates stay empty but with zero, and histograms always.
     #[arg(long, default_value = "none", value_parser = library::<Fill>)]
     pub(crate) fill: Fill,
+    /// Only the N groups that have most, of each window: by a column of the answer, the first of values by default. Rows come by window,
+    /// then by rank; NaN and missing values come last.
+    #[arg(long, value_name = "N[:COL]", value_parser = ranked, conflicts_with = "bottom")]
+    pub(crate) top: Option<Ranked>,
+    /// Only the N groups that have least, as --top.
+    #[arg(long, value_name = "N[:COL]", value_parser = ranked)]
+    pub(crate) bottom: Option<Ranked>,
     /// At most so many rows.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
@@ -262,6 +275,40 @@ pub(crate) struct TrendArguments {
     /// Only instants at which a metric passes; repeats as AND.
     #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
     pub(crate) filter: Vec<ValueFilter>,
+    /// Metrics of different clocks: arithmetic has the instants of the metric named first; its others, and those of --filter, count with
+    /// their latest sample at or before, not older than this: 90s, 5m. Without it all need a sample at the same instant.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) tolerance: Option<i64>,
+    /// The zone of days, weeks and months; UTC by default.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistogramArguments {
+    /// The store's folder.
+    pub(crate) store: PathBuf,
+    /// A metric, or arithmetic of metrics.
+    #[arg(long, value_name = "M", value_parser = expression)]
+    pub(crate) metric: Expression,
+    /// A width (5), whose multiples cut from the least value to the greatest; FROM:TO:COUNT for bins of one width (0:100:20); or edges that
+    /// rise (0,10,20,50). A bin holds its lower edge and not its upper; what lies outside is counted in rows without bin_from or bin_to.
+    #[arg(long, value_name = "BINS", allow_hyphen_values = true, value_parser = library::<Bins>)]
+    pub(crate) bins: Bins,
+    /// One histogram per window: 5m, 1h, 1d, 1w, 1mo, 1y.
+    #[arg(long, value_name = "D", value_parser = library::<Window>)]
+    pub(crate) every: Option<Window>,
+    /// One histogram per value of these attributes, as they were at the time of each sample; or by device.
+    #[arg(long, value_name = "ATTR[,ATTR]", value_parser = names)]
+    pub(crate) by: Vec<Names>,
+    #[command(flatten)]
+    pub(crate) cohort: Cohort,
+    /// Only instants at which a metric passes; repeats as AND.
+    #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
+    pub(crate) filter: Vec<ValueFilter>,
+    /// As in query: how old a sample of another clock may be.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) tolerance: Option<i64>,
     /// The zone of days, weeks and months; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
@@ -283,6 +330,13 @@ pub(crate) struct SamplesArguments {
     /// Up to this instant, which is not included.
     #[arg(long, value_name = "T", value_parser = time)]
     pub(crate) to: Option<Timestamp>,
+    /// One row for each sample of this metric; beside it of every other the latest sample at or before that instant, not older than
+    /// --tolerance (an as-of join).
+    #[arg(long, value_name = "M", requires = "tolerance")]
+    pub(crate) align: Option<String>,
+    /// How old a sample beside that of --align may be: 90s, 5m.
+    #[arg(long, value_name = "D", value_parser = duration, requires = "align")]
+    pub(crate) tolerance: Option<i64>,
     /// About so many rows, three or more, chosen so that peaks stay (LTTB).
     #[arg(long, value_name = "N")]
     pub(crate) downsample: Option<usize>,

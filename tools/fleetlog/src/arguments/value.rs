@@ -45,6 +45,24 @@ pub(super) fn expression(text: &str) -> Result<Expression, String> {
     Ok(Expression::named(text))
 }
 
+/// How many groups, and the column that says which.
+#[derive(Debug, Clone)]
+pub(crate) struct Ranked {
+    pub(crate) groups: usize,
+    pub(crate) column: Option<String>,
+}
+
+pub(super) fn ranked(text: &str) -> Result<Ranked, String> {
+    let (groups, column) = text.split_once(':').map_or((text, None), |(groups, column)| (groups, Some(column)));
+    match groups.parse() {
+        Ok(groups) if groups > 0 && column != Some("") => Ok(Ranked { groups, column: column.map(str::to_owned) }),
+        _ => {
+            Err("write a number of groups from 1 on, and if wanted a column of the answer: 5, or 5:power_w_max"
+                .to_owned())
+        }
+    }
+}
+
 /// Names of metrics, columns or attributes.
 #[derive(Debug, Clone)]
 pub(crate) struct Names(pub(crate) Vec<String>);

@@ -1,9 +1,9 @@
 //! `query` and `trend`.
 
-use fleetlog::operator::{Query, Trend};
+use fleetlog::operator::{Histogram, Query, Trend};
 use fleetlog::{Cell, Error, ErrorKind, Table, Window};
 
-use crate::arguments::{Common, QueryArguments, TrendArguments, all_names};
+use crate::arguments::{Common, HistogramArguments, QueryArguments, TrendArguments, all_names};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
@@ -25,6 +25,16 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
     }
     for filter in &arguments.filter {
         query = query.filter_value(filter.clone());
+    }
+    if let Some(tolerance_ns) = arguments.tolerance {
+        query = query.tolerance_ns(tolerance_ns);
+    }
+    let ranked = arguments.top.iter().map(|top| (top, false)).chain(arguments.bottom.iter().map(|top| (top, true)));
+    for (ranked, bottom) in ranked {
+        query = if bottom { query.bottom(ranked.groups) } else { query.top(ranked.groups) };
+        if let Some(column) = &ranked.column {
+            query = query.rank_by(column);
+        }
     }
     if let Some(order) = &arguments.order {
         query = match order.split_once(':') {
@@ -64,10 +74,42 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
     for filter in &arguments.filter {
         trend = trend.filter_value(filter.clone());
     }
+    if let Some(tolerance_ns) = arguments.tolerance {
+        trend = trend.tolerance_ns(tolerance_ns);
+    }
     let reading = open_reader(common, &arguments.store)?;
     note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
+    })?;
+    Output::new(common).table(&table)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Result<Outcome, Failure> {
+    let (from, to) = arguments.cohort.range();
+    let mut histogram = Histogram::new(arguments.metric.clone(), arguments.bins.clone())
+        .by(all_names(&arguments.by))
+        .between(from, to)
+        .statistics(!common.no_statistics);
+    if let Some(every) = zoned(arguments.every, arguments.zone.as_deref())? {
+        histogram = histogram.every(every);
+    }
+    for condition in &arguments.cohort.conditions {
+        histogram = histogram.filter(condition.clone());
+    }
+    for filter in &arguments.filter {
+        histogram = histogram.filter_value(filter.clone());
+    }
+    if let Some(tolerance_ns) = arguments.tolerance {
+        histogram = histogram.tolerance_ns(tolerance_ns);
+    }
+    let reading = open_reader(common, &arguments.store)?;
+    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let table = progress::with_bar(common.quiet, "devices", false, |progress| {
+        repeat(common, reading.open_ms, || {
+            Ok(reading.store.histogram_at(&reading.snapshot, &histogram, Some(progress))?)
+        })
     })?;
     Output::new(common).table(&table)?;
     Ok(Outcome::Done)

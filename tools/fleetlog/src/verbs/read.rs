@@ -42,7 +42,11 @@ impl Sink {
 pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<Outcome, Failure> {
     let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
     let metrics = all_names(&arguments.metric);
-    let mut request = SamplesRequest::device(&arguments.device).metrics(metrics).between(from, to);
+    let mut request =
+        SamplesRequest::device(&arguments.device).metrics(metrics).between(from, to).statistics(!common.no_statistics);
+    if let Some((left, tolerance_ns)) = arguments.align.as_ref().zip(arguments.tolerance) {
+        request = request.align(left, tolerance_ns);
+    }
     if let Some(rows) = arguments.downsample {
         request = request.downsample(rows);
     }

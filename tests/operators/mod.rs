@@ -1,0 +1,24 @@
+//! Operators against the naive model, in every layout: as-of alignment, downsampling, histograms, top groups.
+
+mod align;
+mod downsample;
+mod histogram;
+mod top;
+
+use crate::model::{self, run::Run};
+
+/// Acts, and checks a claim unsealed, sealed and compacted.
+fn in_every_layout(actions: &[model::Action], check: impl Fn(&Run)) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&folder.path().join("store"));
+    for action in actions {
+        run.act(action);
+    }
+    run.moments.clear();
+    crate::count_up(&run);
+    check(&run);
+    run.store().seal().unwrap();
+    check(&run);
+    run.store().compact(true, None).unwrap();
+    check(&run);
+}
