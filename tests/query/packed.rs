@@ -73,6 +73,27 @@ fn check(found: &[Cell], values: &[f64], whole: bool, context: &str) {
     }
 }
 
+/// Rows of a metric that is not sampled each time.
+fn has_rare(row: &Row) -> bool {
+    row.0 / MINUTE_NS % 3 == 0
+}
+
+/// Whether a percentile is that of sorted values, by linear interpolation.
+fn is_quantile(cell: &Cell, percent: f64, values: &[f64]) -> bool {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    sorted.sort_by(f64::total_cmp);
+    if sorted.is_empty() {
+        return *cell == Cell::Null;
+    }
+    let place = percent / 100.0 * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    let found = float(cell);
+    let expected = if low == high { low } else { low + place.fract() * (high - low) };
+    found == expected
+        || (found.is_nan() && expected.is_nan())
+        || (found - expected).abs() <= 1e-9 * low.abs().max(high.abs())
+}
+
 /// Answers that may have added up whole groups unread agree with those that may not: to the bit, and sums within a rounding.
 fn agree(few: &[Cell], all: &[Cell], samples: &[f64], context: &str) {
     for (few_place, place) in [0, 1, 2, 3].into_iter().enumerate() {
@@ -105,7 +126,10 @@ proptest! {
         let rows = rows(seed, count, odd_one_in);
         let mut batch = WriteBatch::new();
         for (time, level, ticks) in &rows {
-            batch.reading("a", at(*time)).float("level", *level).integer("ticks", *ticks);
+            let reading = batch.reading("a", at(*time)).float("level", *level).integer("ticks", *ticks);
+            if has_rare(&(*time, *level, *ticks)) {
+                reading.float("rare", *level);
+            }
         }
         // Bounds that values meet: of a decimal, and of a whole number.
         let bound = if filter.is_some_and(|filter| filter.starts_with("level")) { bound as f64 / 100.0 } else { bound as f64 };
@@ -113,7 +137,11 @@ proptest! {
             rows.iter().filter(|row| filter.is_none_or(|filter| passes(row, filter, bound))).copied().collect();
         in_every_layout(batch, |store, layout| {
             for statistics in [true, false] {
-                for (metric, whole) in [("level", false), ("ticks", true)] {
+                for (metric, whole) in [("level", false), ("ticks", true), ("rare", false)] {
+                    if metric == "rare" && !rows.iter().any(has_rare) {
+                        continue;
+                    }
+                    let kept: Vec<Row> = kept.iter().filter(|row| metric != "rare" || has_rare(row)).copied().collect();
                     use Aggregate::{Count, CountNan, First, Last, Max, Mean, Min, Sum, Variance};
                     let all = [Count, CountNan, Min, Max, First, Last, Sum, Mean, Variance];
                     // Without first, last and variance whole groups may be added up unread.
@@ -129,6 +157,7 @@ proptest! {
                         store.query(query).unwrap().rows().to_vec()
                     };
                     let (found, fewer) = (ask(&all), ask(&few));
+                    let quantiles = ask(&[Aggregate::Percentile(95.0), Aggregate::Median, Aggregate::Percentile(1.0)]);
                     let values = |row: &Row| if whole { row.2 as f64 } else { row.1 };
                     let width = window.map(|window| match window { "7m" => 7 * MINUTE_NS, "1h" => HOUR_NS, _ => DAY_NS });
                     let start = |row: &Row| width.map_or(0, |width| row.0.div_euclid(width) * width);
@@ -139,16 +168,60 @@ proptest! {
                         continue;
                     }
                     assert_eq!(found.len(), groups.len(), "{context}");
-                    for ((row, fewer), group) in found.iter().zip(&fewer).zip(&groups) {
+                    for (((row, fewer), quantiles), group) in found.iter().zip(&fewer).zip(&quantiles).zip(&groups) {
                         if window.is_some() {
                             assert_eq!(row[0], Cell::Time(at(start(&group[0]))), "{context}");
                         }
                         let samples: Vec<f64> = group.iter().map(values).collect();
                         check(&row[skip..], &samples, whole, &context);
                         agree(&fewer[skip..], &row[skip..], &samples, &context);
+                        for (cell, percent) in quantiles[skip..].iter().zip([95.0, 50.0, 1.0]) {
+                            assert!(is_quantile(cell, percent, &samples), "p{percent} {cell:?} {context}");
+                        }
                     }
                 }
             }
         });
     }
+}
+
+/// Days of a month come from its rollup, unread, and are what its samples say; windows without samples are filled beside them.
+#[test]
+fn days_of_a_month_are_answered_unread() {
+    let mut batch = WriteBatch::new();
+    let minutes: Vec<i64> = (0..6 * 1_440).filter(|minute| minute / 1_440 != 3).collect();
+    let level = |minute: i64| (minute * 7 % 900) as f64 / 10.0;
+    for minute in &minutes {
+        batch.reading("a", at(BASE_NS / DAY_NS * DAY_NS + minute * MINUTE_NS)).float("level", level(*minute));
+    }
+    in_every_layout(batch, |store, layout| {
+        use fleetlog::operator::Fill;
+        let query = Query::metric("level")
+            .aggregate([Aggregate::Count, Aggregate::Mean, Aggregate::Max])
+            .every("1d".parse().unwrap());
+        for fill in [Fill::None, Fill::Null, Fill::Zero, Fill::Previous, Fill::Linear] {
+            let query = query.clone().fill(fill);
+            let snapshot = store.snapshot().unwrap();
+            let (table, explain) = store.query_at(&snapshot, &query, None).unwrap();
+            let (from_values, read) = store.query_at(&snapshot, &query.statistics(false), None).unwrap();
+            if layout != "unsealed" {
+                assert_eq!((explain.blocks_decoded, read.blocks_from_statistics), (0, 0), "{layout} {fill:?}");
+            }
+            assert_eq!(table.rows().len(), if fill == Fill::None { 5 } else { 6 }, "{layout} {fill:?}");
+            for (row, other) in table.rows().iter().zip(from_values.rows()) {
+                assert_eq!((&row[..2], &row[3]), (&other[..2], &other[3]), "{layout} {fill:?}");
+            }
+            let of_day =
+                |day: i64| minutes.iter().filter(move |minute| **minute / 1_440 == day).map(|minute| level(*minute));
+            for (row, day) in
+                table.rows().iter().zip([0, 1, 2].into_iter().chain((fill != Fill::None).then_some(3)).chain([4, 5]))
+            {
+                if day != 3 {
+                    let mean = of_day(day).sum::<f64>() / 1_440.0;
+                    assert!((float(&row[2]) - mean).abs() < 1e-10, "{layout} {fill:?} day {day}");
+                    assert_eq!(float(&row[3]), of_day(day).fold(f64::MIN, f64::max));
+                }
+            }
+        }
+    });
 }
