@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::bits::GROUP;
-use super::lanes::{self, Offsets, Summary};
+use super::lanes::{self, Offsets, Summary, SummaryOf};
 
 /// How an integer becomes a float; the numbers stand in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +32,10 @@ pub(super) struct Kernels {
     sum: [Sum; 32],
     accumulate: unsafe fn(&mut Offsets, u32, u32),
     extremes: unsafe fn(&[i64]) -> (i64, i64),
-    summarise: unsafe fn(&[u32], Option<&[u32]>, bool) -> Summary,
+    summarise: unsafe fn(&[u32], Option<&[u32]>, SummaryOf) -> Summary,
     mask_between: unsafe fn(&Offsets, (u32, u32), bool, &mut Offsets),
     floats: unsafe fn(&Offsets, i64, (Scaling, f64), &mut [f64; GROUP]),
+    times: unsafe fn(&Offsets, i64, u64, &mut [i64; GROUP]) -> bool,
 }
 
 /// A table with one entry for each width.
@@ -88,12 +89,14 @@ macro_rules! level {
             }
 
             $(#[target_feature(enable = $features)])?
-            fn summarise(offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> Summary {
-                match (mask, squares) {
-                    (None, false) => lanes::summarise::<false, false>(offsets, &[]),
-                    (None, true) => lanes::summarise::<false, true>(offsets, &[]),
-                    (Some(mask), false) => lanes::summarise::<true, false>(offsets, mask),
-                    (Some(mask), true) => lanes::summarise::<true, true>(offsets, mask),
+            fn summarise(offsets: &[u32], mask: Option<&[u32]>, of: SummaryOf) -> Summary {
+                match (mask, of) {
+                    (None, SummaryOf::Sum) => lanes::summarise::<false, false, false>(offsets, &[]),
+                    (None, SummaryOf::Extremes) => lanes::summarise::<false, true, false>(offsets, &[]),
+                    (None, SummaryOf::Squares) => lanes::summarise::<false, true, true>(offsets, &[]),
+                    (Some(mask), SummaryOf::Sum) => lanes::summarise::<true, false, false>(offsets, mask),
+                    (Some(mask), SummaryOf::Extremes) => lanes::summarise::<true, true, false>(offsets, mask),
+                    (Some(mask), SummaryOf::Squares) => lanes::summarise::<true, true, true>(offsets, mask),
                 }
             }
 
@@ -113,6 +116,11 @@ macro_rules! level {
                 }
             }
 
+            $(#[target_feature(enable = $features)])?
+            fn times(offsets: &Offsets, start: i64, unit: u64, times: &mut [i64; GROUP]) -> bool {
+                lanes::times(offsets, start, unit, times)
+            }
+
             pub(super) static KERNELS: Kernels = Kernels {
                 name: $name,
                 unpack: $widths::UNPACK,
@@ -123,6 +131,7 @@ macro_rules! level {
                 summarise,
                 mask_between,
                 floats,
+                times,
             };
         }
     };
@@ -220,9 +229,9 @@ impl Kernels {
 
     /// Summarises up to 256 offsets, or those that a mask of as many (all ones or 0) keeps.
     #[inline]
-    pub(super) fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> Summary {
+    pub(super) fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, of: SummaryOf) -> Summary {
         // SAFETY: as in `unpack`.
-        unsafe { (self.summarise)(offsets, mask, squares) }
+        unsafe { (self.summarise)(offsets, mask, of) }
     }
 
     /// Masks out the offsets that do not lie between two bounds, both included, or, `outside`, those that do.
@@ -230,6 +239,13 @@ impl Kernels {
     pub(super) fn mask_between(&self, offsets: &Offsets, bounds: (u32, u32), outside: bool, mask: &mut Offsets) {
         // SAFETY: as in `unpack`.
         unsafe { (self.mask_between)(offsets, bounds, outside, mask) }
+    }
+
+    /// Times of a full group, each a start and so many units; whether they rise strictly.
+    #[inline]
+    pub(super) fn times(&self, offsets: &Offsets, start: i64, unit: u64, times: &mut [i64; GROUP]) -> bool {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.times)(offsets, start, unit, times) }
     }
 
     /// The floats of a group whose integers are below 2^51 in magnitude.
@@ -324,20 +340,25 @@ mod tests {
                             .filter(|place| !masked || mask[*place] != 0)
                             .map(|place| u64::from(offsets[place]))
                             .collect();
-                        let found =
-                            kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), true);
+                        let found = kernels.summarise(
+                            &offsets[range.clone()],
+                            masked.then(|| &mask[range.clone()]),
+                            SummaryOf::Squares,
+                        );
                         let squares: u128 = kept.iter().map(|value| u128::from(value * value)).sum();
                         assert_eq!((found.count, found.sum), (kept.len() as u64, kept.iter().sum()), "{range:?}");
                         assert_eq!(found.squares, squares, "{kernels:?} {range:?} {masked}");
                         if let (Some(lowest), Some(highest)) = (kept.iter().min(), kept.iter().max()) {
                             assert_eq!((u64::from(found.lowest), u64::from(found.highest)), (*lowest, *highest));
                         }
-                        let plain =
-                            kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), false);
+                        let of =
+                            |of| kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), of);
+                        let (plain, sum) = (of(SummaryOf::Extremes), of(SummaryOf::Sum));
                         assert_eq!(
                             (plain.count, plain.sum, plain.lowest, plain.highest),
                             (found.count, found.sum, found.lowest, found.highest)
                         );
+                        assert_eq!((sum.count, sum.sum), (found.count, found.sum));
                     }
                 }
             }
@@ -362,6 +383,21 @@ mod tests {
                         assert_eq!(float.to_bits(), expected.to_bits(), "{kernels:?}");
                     }
                 }
+            }
+            for (falls_at, unit) in [
+                (None, 1),
+                (None, u64::from(u32::MAX)),
+                (None, 60_000_000_000),
+                (Some(1), 60_000),
+                (Some(128), 1),
+                (Some(255), 7),
+            ] {
+                let mut offsets: Offsets = std::array::from_fn(|place| place as u32 * 16_000_000 + 3);
+                falls_at.inspect(|place: &usize| offsets[*place] = offsets[place - 1]);
+                let mut times = [0; GROUP];
+                assert_eq!(kernels.times(&offsets, -77, unit, &mut times), falls_at.is_none(), "{kernels:?}");
+                let expected = offsets.map(|offset| (i128::from(offset) * i128::from(unit) - 77) as i64);
+                assert_eq!(times, expected, "{kernels:?}");
             }
             for count in [0, 1, 7, 8, 9, 255] {
                 let values: Vec<i64> = offsets[..count].iter().map(|offset| i64::from(*offset) - (1 << 30)).collect();

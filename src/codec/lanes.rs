@@ -180,6 +180,30 @@ pub(super) fn floats(offsets: &Offsets, minimum: i64, floats: &mut [f64; GROUP],
     }
 }
 
+/// Times of a full group: each a start and so many units. Says whether they rise strictly.
+#[inline(always)]
+pub(super) fn times(offsets: &Offsets, start: i64, unit: u64, times: &mut [i64; GROUP]) -> bool {
+    // Vectors multiply 32 bits with 32 bits.
+    let (lower, upper) = (unit & u64::from(u32::MAX), unit >> 32);
+    for (time, offset) in times.iter_mut().zip(offsets) {
+        let offset = u64::from(*offset);
+        *time = start.wrapping_add((offset * lower).wrapping_add((offset * upper) << 32) as i64);
+    }
+    let pairs = offsets.iter().zip(&offsets[1..]);
+    pairs.fold(0, |falls, (a, b)| falls | u32::from(a >= b)) == 0
+}
+
+/// What a summary says beside count and sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SummaryOf {
+    /// Nothing.
+    Sum,
+    /// Lowest and highest.
+    Extremes,
+    /// These, and the sum of squares.
+    Squares,
+}
+
 /// What is known of some offsets: of those that a mask keeps, or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -189,15 +213,19 @@ pub struct Summary {
     pub sum: u64,
     /// The sum of their squares, where it was asked for.
     pub squares: u128,
-    /// The lowest; `u32::MAX` of none.
+    /// The lowest, where extremes were asked for; `u32::MAX` of none.
     pub lowest: u32,
-    /// The highest; 0 of none.
+    /// The highest, where extremes were asked for; 0 of none.
     pub highest: u32,
 }
 
-/// Summarises up to 256 offsets; of those masked out (0, not all ones) nothing is counted. Squares only where asked.
+/// Summarises up to 256 offsets; of those masked out (0, not all ones) nothing is counted. Extremes and squares only where asked; who
+/// asks for squares has to ask for extremes.
 #[inline(always)]
-pub(super) fn summarise<const MASKED: bool, const SQUARES: bool>(offsets: &[u32], mask: &[u32]) -> Summary {
+pub(super) fn summarise<const MASKED: bool, const EXTREMES: bool, const SQUARES: bool>(
+    offsets: &[u32],
+    mask: &[u32],
+) -> Summary {
     let mut summary = Summary { count: 0, sum: 0, squares: 0, lowest: u32::MAX, highest: 0 };
     let (mut count, mut low, mut high) = ([0_u32; LANES], [u32::MAX; LANES], [0_u32; LANES]);
     // Halves of a value add up in 32 bits: 32 rows of 16 bits stay below 2^21.
@@ -212,8 +240,10 @@ pub(super) fn summarise<const MASKED: bool, const SQUARES: bool>(offsets: &[u32]
             count[lane] += kept & 1;
             lower[lane] += value & 0xffff;
             upper[lane] += value >> 16;
-            low[lane] = low[lane].min(value | !kept);
-            high[lane] = high[lane].max(value);
+            if EXTREMES {
+                low[lane] = low[lane].min(value | !kept);
+                high[lane] = high[lane].max(value);
+            }
             if SQUARES {
                 squares[lane] = squares[lane].wrapping_add(u64::from(value) * u64::from(value));
             }
@@ -222,18 +252,26 @@ pub(super) fn summarise<const MASKED: bool, const SQUARES: bool>(offsets: &[u32]
     for lane in 0..LANES {
         summary.count += u64::from(count[lane]);
         summary.sum += u64::from(lower[lane]) + (u64::from(upper[lane]) << 16);
-        summary.lowest = summary.lowest.min(low[lane]);
-        summary.highest = summary.highest.max(high[lane]);
-        summary.squares += u128::from(squares[lane]);
+        if EXTREMES {
+            summary.lowest = summary.lowest.min(low[lane]);
+            summary.highest = summary.highest.max(high[lane]);
+        }
+        if SQUARES {
+            summary.squares += u128::from(squares[lane]);
+        }
     }
     for (at, value) in rest.iter().enumerate() {
         let kept = if MASKED { mask_rest[at] } else { u32::MAX };
         let value = value & kept;
         summary.count += u64::from(kept & 1);
         summary.sum += u64::from(value);
-        summary.lowest = summary.lowest.min(value | !kept);
-        summary.highest = summary.highest.max(value);
-        summary.squares += u128::from(u64::from(value) * u64::from(value));
+        if EXTREMES {
+            summary.lowest = summary.lowest.min(value | !kept);
+            summary.highest = summary.highest.max(value);
+        }
+        if SQUARES {
+            summary.squares += u128::from(u64::from(value) * u64::from(value));
+        }
     }
     // 32 squares of a lane pass 64 bits only where values pass 29.
     if SQUARES && summary.highest >> 29 > 0 {

@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricType, Presence, TextValues, Values};
 
 use crate::bytes::{Reader, corrupt};
-pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues};
+pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
 pub use packed_times::{GroupTimes, PackedTimes};
 
 pub(crate) use bits::groups_of;

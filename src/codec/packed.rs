@@ -13,6 +13,7 @@ use super::bits::GROUP;
 use super::decimal::GroupedDecimals;
 use super::grouped::Grouped;
 use super::kernels::{Kernels, Scaling};
+pub use super::lanes::SummaryOf;
 use super::lanes::{Offsets, Summary};
 use super::value_code;
 
@@ -151,10 +152,10 @@ impl<'a> PackedValues<'a> {
         }
     }
 
-    /// Summarises some offsets, or those of them that a mask of as many (all ones or 0) keeps; squares only where asked.
+    /// Summarises some offsets, or those of them that a mask of as many (all ones or 0) keeps.
     #[must_use]
-    pub fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, squares: bool) -> GroupSummary {
-        self.kernels.summarise(offsets, mask, squares)
+    pub fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, of: SummaryOf) -> GroupSummary {
+        self.kernels.summarise(offsets, mask, of)
     }
 
     /// Masks out the offsets that do not lie between two bounds, both included, or, `outside`, those that do.

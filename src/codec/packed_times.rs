@@ -8,7 +8,7 @@ use crate::bytes::Reader;
 use crate::error::Result;
 
 use super::bits::GROUP;
-use super::grouped::Grouped;
+use super::grouped::{Grouped, Head};
 use super::kernels::Kernels;
 use super::times::{check_rising, read_start, rising_error};
 use super::{decode_times, time_code};
@@ -92,6 +92,7 @@ impl<'a> PackedTimes<'a> {
                 Ok(GroupTimes::Regular(start.wrapping_add((from as i64).wrapping_mul(*step_ns)), *step_ns))
             }
             Form::Decoded(times) => Ok(GroupTimes::Listed(&times[from..from + length])),
+            Form::Grouped { .. } if self.unpacked == Some(group) => Ok(GroupTimes::Listed(&self.times[..length])),
             Form::Grouped { start, unit_ns, limit, groups } => {
                 let head = &groups.heads()[group];
                 let last = groups.heads().get(group + 1).map_or(*limit, |next| next.lowest as u64 - 1);
@@ -104,15 +105,25 @@ impl<'a> PackedTimes<'a> {
                     }
                     return Ok(GroupTimes::Regular(at(head.lowest as u64), step.wrapping_mul(*unit_ns) as i64));
                 }
-                if self.unpacked != Some(group) {
-                    self.unpacked = None;
-                    groups.values(group, Kernels::best(), &mut self.times)?;
-                    let values = &mut self.times[..length];
-                    let previous = (group > 0).then(|| (head.lowest as u64).wrapping_sub(1));
-                    check_rising(values, previous, last)?;
-                    values.iter_mut().for_each(|value| *value = at(*value as u64));
+                self.unpacked = None;
+                let kernels = Kernels::best();
+                if length == GROUP && head.is_narrow() {
+                    let mut offsets = [0; GROUP];
+                    groups.offsets(group, kernels, &mut offsets)?;
+                    let rise = kernels.times(&offsets, at(head.lowest as u64), *unit_ns, &mut self.times);
+                    let end = (head.lowest as u64).saturating_add(u64::from(offsets[GROUP - 1]));
+                    if !rise || offsets[0] > 0 || end > last {
+                        return Err(rising_error());
+                    }
                     self.unpacked = Some(group);
+                    return Ok(GroupTimes::Listed(&self.times[..length]));
                 }
+                groups.values(group, kernels, &mut self.times)?;
+                let values = &mut self.times[..length];
+                let previous = (group > 0).then(|| (head.lowest as u64).wrapping_sub(1));
+                check_rising(values, previous, last)?;
+                values.iter_mut().for_each(|value| *value = at(*value as u64));
+                self.unpacked = Some(group);
                 Ok(GroupTimes::Listed(&self.times[..length]))
             }
         }
@@ -141,9 +152,10 @@ impl<'a> PackedTimes<'a> {
             Form::Regular(start, step_ns) => return Ok(first_place(*start, *step_ns, instant, self.rows).max(row)),
             Form::Decoded(times) => return Ok(row + times[row..].partition_point(|time| *time < instant)),
             Form::Grouped { start, unit_ns, groups, .. } => {
-                let units = steps_to(*start, *unit_ns, instant);
+                // Heads rise within what times can be: their instants do not wrap.
+                let is_before =
+                    |head: &Head| start.wrapping_add((head.lowest as u64).wrapping_mul(*unit_ns) as i64) < instant;
                 let own = row / GROUP;
-                let is_before = |head: &super::grouped::Head| (head.lowest as u64) < units;
                 let later = &groups.heads()[own + 1..];
                 // Most windows end where they begin: in this group or the next ones.
                 own + if later.first().is_none_or(|next| !is_before(next)) {

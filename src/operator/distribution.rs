@@ -14,8 +14,8 @@ use super::bins::BinCounts;
 pub const EXACT_MAX: usize = 65_536;
 /// The relative error of the sketch.
 pub const RELATIVE_ERROR: f64 = 0.01;
-/// Places that lie so close to an end are found by keeping the values beyond them; others by partitions.
-const NEAR_END: usize = 12;
+/// Ranks that lie so close to the last are found by keeping the values beyond them; others by partitions.
+const NEAR_END: usize = 8;
 /// How many values a sketch remembers the buckets of: a power of two.
 const KNOWN_VALUES: usize = 512;
 
@@ -282,48 +282,30 @@ impl Distribution {
 
 /// The values of a rank and of the one after it (of the last rank the value itself), in any order of the values; they are left in another.
 fn neighbours(values: &mut [f64], rank: usize) -> (f64, f64) {
+    // Near an end the values there are enough: what lies how far from it is known.
     let behind = values.len() - rank;
-    if behind <= NEAR_END {
-        // Its place among those at the end is known: the highest ones are enough.
-        let highest = furthest(values, behind, |a, b| a > b);
-        return (highest[behind - 1], highest[behind.saturating_sub(2)]);
-    }
-    if rank + 2 <= NEAR_END {
-        let lowest = furthest(values, rank + 2, |a, b| a < b);
-        return (lowest[rank], lowest[rank + 1]);
+    match behind {
+        ..=4 => return from_highest::<4>(values, behind),
+        ..=NEAR_END => return from_highest::<NEAR_END>(values, behind),
+        _ => {}
     }
     let (_, low, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
     let low = *low;
     (low, above.iter().copied().reduce(f64::min).unwrap_or(low))
 }
 
-/// The `count` first values in an order, in that order.
-#[inline(always)]
-fn furthest(values: &[f64], count: usize, before: impl Fn(f64, f64) -> bool) -> [f64; NEAR_END] {
-    let mut found = [0.0; NEAR_END];
-    let (begun, rest) = values.split_at(count);
-    found[..count].copy_from_slice(begun);
-    let found_so_far = &mut found[..count];
-    found_so_far.sort_unstable_by(|a, b| {
-        if before(*a, *b) {
-            std::cmp::Ordering::Less
-        } else if before(*b, *a) {
-            std::cmp::Ordering::Greater
-        } else {
-            std::cmp::Ordering::Equal
-        }
-    });
-    for value in rest {
-        if before(*value, found_so_far[count - 1]) {
-            let mut place = count - 1;
-            while place > 0 && before(*value, found_so_far[place - 1]) {
-                found_so_far[place] = found_so_far[place - 1];
-                place -= 1;
-            }
-            found_so_far[place] = *value;
+/// Of the `K` highest values the one that `behind` of them, itself among them, are not below, and the next higher one.
+fn from_highest<const K: usize>(values: &[f64], behind: usize) -> (f64, f64) {
+    // Each value goes down the list and is exchanged for what is lower: no branch hangs on the values.
+    let mut highest = [f64::NEG_INFINITY; K];
+    for value in values {
+        let mut value = *value;
+        for place in &mut highest {
+            let (higher, lower) = if value > *place { (value, *place) } else { (*place, value) };
+            (*place, value) = (higher, lower);
         }
     }
-    found
+    (highest[behind - 1], highest[behind.saturating_sub(2)])
 }
 
 /// Where a percentile lies among ranks from 0 to `last`: the rank at or below it, and how far it is to the next. The percent

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues};
+use crate::codec::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
 use crate::error::Result;
 use crate::model::MetricType;
 use crate::segment::CompensatedSum;
@@ -282,9 +282,17 @@ impl<'a> PackedColumn<'a> {
             _ => Some(&kept.mask),
         };
         let mask = mask.map(|mask| &mask[places.clone()]);
-        let summary = self.values.summarise(&self.offsets[places.clone()], mask, needs.deviation);
+        let of = match needs {
+            Needs { deviation: true, .. } => SummaryOf::Squares,
+            Needs { extremes: true, .. } => SummaryOf::Extremes,
+            _ => SummaryOf::Sum,
+        };
+        let summary = self.values.summarise(&self.offsets[places.clone()], mask, of);
         if summary.count > 0 {
-            let bounds = (lowest + i64::from(summary.lowest), lowest + i64::from(summary.highest));
+            let bounds = match of {
+                SummaryOf::Sum => (lowest, highest),
+                _ => (lowest + i64::from(summary.lowest), lowest + i64::from(summary.highest)),
+            };
             let sum = i128::from(lowest) * i128::from(summary.count) + i128::from(summary.sum);
             part.add_wholes(summary.count, sum, bounds);
             if needs.deviation {
@@ -365,13 +373,17 @@ impl<'a> PackedColumn<'a> {
         exception.map_or_else(|| self.values.value(self.whole_at(group, place)), |(_, value)| *value)
     }
 
-    /// What a part says, as values.
-    pub(super) fn summary(&self, part: &PackedPart) -> RunSummary {
+    /// What a part says, as values. Extremes mean something only where they are needed.
+    pub(super) fn summary(&self, part: &PackedPart, needs: Needs) -> RunSummary {
         let (mut min, mut max) = part.other_bounds;
         let mut sum = part.others;
         if part.wholes > 0 {
-            (min, max) = (min.min(self.values.value(part.bounds.0)), max.max(self.values.value(part.bounds.1)));
-            sum.add(self.values.scaled(part.sum as f64));
+            if needs.extremes {
+                (min, max) = (min.min(self.values.value(part.bounds.0)), max.max(self.values.value(part.bounds.1)));
+            }
+            // Most sums fit 64 bits, which become a float in one instruction.
+            let whole = i64::try_from(part.sum).map_or_else(|_| part.sum as f64, |sum| sum as f64);
+            sum.add(self.values.scaled(whole));
         }
         let (first, last) = part.ends.unwrap_or_default();
         RunSummary {

@@ -146,7 +146,7 @@ impl DeviceRun<'_> {
         let needs = self.work.prepared.needs;
         for ((place, column), part) in columns.iter().zip(parts) {
             if !part.is_empty() {
-                let summary = column.summary(part);
+                let summary = column.summary(part, needs);
                 self.change(run.stretch, run.window, |whole| {
                     let whole = &mut whole[*place];
                     whole.add_summary(&summary, needs.whole_blocks || column.is_whole());

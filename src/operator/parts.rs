@@ -47,7 +47,7 @@ impl<K: Ord + Copy> PartList<K> {
             },
             _ => {
                 self.keys.push(key);
-                self.partials.extend(std::iter::repeat_n(Partial::default(), self.width));
+                (0..self.width).for_each(|_| self.partials.push(Partial::default()));
                 self.keys.len() - 1
             }
         };

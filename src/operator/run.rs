@@ -128,7 +128,9 @@ impl<'a> DeviceRun<'a> {
             self.report_beyond(0)
         })?;
         let (stretches, firsts) = (self.stretches, &self.firsts);
-        self.parts.change_all(|place, part| part.end_device(prepared.is_whole(place)));
+        if prepared.needs.growth {
+            self.parts.change_all(|place, part| part.end_device(prepared.is_whole(place)));
+        }
         let lists = if firsts.iter().all(|first| *first == 0) {
             vec![self.parts]
         } else {

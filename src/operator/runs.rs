@@ -119,11 +119,5 @@ pub(super) fn first_reaching(stretches: &[GroupStretch], at: i64) -> usize {
 
 /// The window that holds an instant: its start and its end.
 pub(super) fn window_of(every: Option<Window>, at: i64) -> (Timestamp, Timestamp) {
-    match every {
-        None => (Timestamp::MIN, Timestamp::MAX),
-        Some(window) => {
-            let start = window.start_of(Timestamp::from_nanoseconds(at));
-            (start, window.end_of(start))
-        }
-    }
+    every.map_or((Timestamp::MIN, Timestamp::MAX), |window| window.bounds_of(Timestamp::from_nanoseconds(at)))
 }

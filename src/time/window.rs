@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
+use super::{DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 
 /// A partition of time.
 ///
@@ -88,9 +88,9 @@ impl Window {
     /// The start of the window that holds an instant, cut at what a [`Timestamp`] can hold.
     #[must_use]
     pub fn start_of(self, at: Timestamp) -> Timestamp {
-        if let Kind::Fixed(length) = self.kind {
-            let start = i128::from(at.nanoseconds()).div_euclid(i128::from(length)) * i128::from(length);
-            return Timestamp::from_nanoseconds(i64::try_from(start).unwrap_or(i64::MIN));
+        if let Some(length) = self.length() {
+            let start = at.nanoseconds().div_euclid(length).checked_mul(length);
+            return Timestamp::from_nanoseconds(start.unwrap_or(i64::MIN));
         }
         let mut start = self.local_start(self.first_day(self.local_day(at))).unwrap_or(Timestamp::MIN);
         // Where clocks went back over a midnight, the calendar shows the day before once more: the next day has begun.
@@ -105,10 +105,11 @@ impl Window {
     /// The end of a window by its start: the start of the next.
     #[must_use]
     pub fn end_of(self, start: Timestamp) -> Timestamp {
-        if let Kind::Fixed(length) = self.kind {
+        if let Some(length) = self.length() {
             // The first window may be cut at its start.
-            let whole = i128::from(start.nanoseconds()).div_euclid(i128::from(length)) + 1;
-            return Timestamp::from_nanoseconds(i64::try_from(whole * i128::from(length)).unwrap_or(i64::MAX));
+            let next = start.nanoseconds().div_euclid(length).checked_add(1);
+            let end = next.and_then(|next| next.checked_mul(length));
+            return Timestamp::from_nanoseconds(end.unwrap_or(i64::MAX));
         }
         let first = self.first_day(self.local_day(start));
         let next = match self.kind {
@@ -118,6 +119,27 @@ impl Window {
             Kind::Fixed(_) => None,
         };
         next.and_then(|next| self.local_start(next)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The window that holds an instant: its start, and its end.
+    pub(crate) fn bounds_of(self, at: Timestamp) -> (Timestamp, Timestamp) {
+        if let Some(length) = self.length()
+            && let Some(start) = at.nanoseconds().div_euclid(length).checked_mul(length)
+            && let Some(end) = start.checked_add(length)
+        {
+            return (Timestamp::from_nanoseconds(start), Timestamp::from_nanoseconds(end));
+        }
+        let start = self.start_of(at);
+        (start, self.end_of(start))
+    }
+
+    /// The length of windows that are all as long and begin at the epoch, in nanoseconds: days of UTC are such.
+    fn length(self) -> Option<i64> {
+        match self.kind {
+            Kind::Fixed(length) => Some(length),
+            Kind::Days(days) if self.zone == Tz::UTC => i64::from(days).checked_mul(DAY_NS),
+            _ => None,
+        }
     }
 
     /// The first day of the window that holds a day.
@@ -178,11 +200,11 @@ const MIDNIGHT_REACH_NS: i64 = 44 * HOUR_NS;
 pub fn parse_duration_ns(text: &str) -> Result<i64> {
     match Window::from_str(text)?.kind {
         Kind::Fixed(length) => Ok(length),
-        Kind::Days(days) => Ok(i64::from(days).saturating_mul(super::DAY_NS)),
-        Kind::Weeks(weeks) => Ok((i64::from(weeks) * 7).saturating_mul(super::DAY_NS)),
+        Kind::Days(days) => Ok(i64::from(days).saturating_mul(DAY_NS)),
+        Kind::Weeks(weeks) => Ok((i64::from(weeks) * 7).saturating_mul(DAY_NS)),
         Kind::Months(months) => {
             let days = i64::from(months / 12) * 365 + i64::from(months % 12) * 30;
-            days.checked_mul(super::DAY_NS).ok_or_else(|| {
+            days.checked_mul(DAY_NS).ok_or_else(|| {
                 Error::new(ErrorKind::InvalidInput, format!("'{text}' is longer than time can be stored"))
                     .advise("at most 292y")
             })
@@ -288,7 +310,7 @@ mod tests {
                 assert_eq!(day.start_of(Timestamp::from_nanoseconds(end.nanoseconds() - 1)), start);
             }
         }
-        let ns = |text: &str| parse_duration_ns(text).unwrap() / super::super::DAY_NS;
+        let ns = |text: &str| parse_duration_ns(text).unwrap() / super::DAY_NS;
         assert_eq!([ns("1mo"), ns("1y"), ns("18mo"), ns("2w")], [30, 365, 545, 14]);
         assert!(parse_duration_ns("400y").is_err());
     }
@@ -297,10 +319,10 @@ mod tests {
     fn changes(zone: Tz, years: std::ops::Range<i64>) -> Vec<i64> {
         use chrono::Offset;
         let offset = |at: i64| DateTime::from_timestamp_nanos(at).with_timezone(&zone).offset().fix().local_minus_utc();
-        let step = 5 * super::super::DAY_NS;
+        let step = 5 * super::DAY_NS;
         let mut found = Vec::new();
-        let mut before = years.start * 365 * super::super::DAY_NS;
-        while before < years.end * 365 * super::super::DAY_NS {
+        let mut before = years.start * 365 * super::DAY_NS;
+        while before < years.end * 365 * super::DAY_NS {
             let (mut low, mut high) = (before, before + step);
             if offset(low) != offset(high) {
                 while high - low > 1 {

@@ -73,6 +73,17 @@ fn check(found: &[Cell], values: &[f64], whole: bool, context: &str) {
     }
 }
 
+fn question(metric: &str, filter: Option<(&str, f64)>, window: Option<&str>) -> Query {
+    let mut query = Query::metric(metric);
+    if let Some((filter, bound)) = filter {
+        query = query.filter_value(format!("{filter}{bound}").parse::<ValueFilter>().unwrap());
+    }
+    if let Some(window) = window {
+        query = query.every(window.parse().unwrap());
+    }
+    query
+}
+
 /// Rows of a metric that is not sampled each time.
 fn has_rare(row: &Row) -> bool {
     row.0 / MINUTE_NS % 3 == 0
@@ -147,13 +158,8 @@ proptest! {
                     // Without first, last and variance whole groups may be added up unread.
                     let few = [Count, CountNan, Min, Max, Sum, Mean];
                     let ask = |aggregates: &[Aggregate]| {
-                        let mut query = Query::metric(metric).aggregate(aggregates.to_vec()).statistics(statistics);
-                        if let Some(filter) = filter {
-                            query = query.filter_value(format!("{filter}{bound}").parse::<ValueFilter>().unwrap());
-                        }
-                        if let Some(window) = window {
-                            query = query.every(window.parse().unwrap());
-                        }
+                        let query = question(metric, filter.map(|filter| (filter, bound)), window);
+                        let query = query.aggregate(aggregates.to_vec()).statistics(statistics);
                         store.query(query).unwrap().rows().to_vec()
                     };
                     let (found, fewer) = (ask(&all), ask(&few));
