@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelExtend, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -64,10 +64,12 @@ impl<'a> Answer<'a> {
         for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * width)) {
             let prepared = self.prepared;
             let of_each = windows.par_iter().zip(parts.par_chunks_mut(width)).with_min_len(FINISHED_LEAST);
-            let finished = of_each.filter_map(|(window, parts)| finished(prepared, key, *window, parts));
-            let before = self.finished.len();
-            self.finished.par_extend(finished);
-            self.held_bytes += self.finished[before..].iter().map(|finished| row_bytes(&finished.row)).sum::<usize>();
+            // Threads do not count who shares the key: they would wait for each other at each row.
+            let finish = |(window, parts): (&Timestamp, &mut [Partial])| finished(prepared, key, *window, parts);
+            let rows: Vec<(Timestamp, Vec<Cell>, Vec<u16>)> = of_each.filter_map(finish).collect();
+            self.held_bytes += rows.iter().map(|(_, row, _)| row_bytes(row)).sum::<usize>();
+            let with_key = |(window, row, absent)| Finished { key: Arc::clone(key), window, row, absent };
+            self.finished.extend(rows.into_iter().map(with_key));
             let ranks = self.ranking.is_some_and(|ranking| ranking.is_passed(self.finished.len()));
             if self.held_bytes > self.most_bytes || ranks {
                 self.prune()?;
@@ -193,10 +195,10 @@ fn unit_of(aggregate: Aggregate, unit: String) -> Option<String> {
 /// The row of a group's window; `None` where it has no samples.
 fn finished(
     prepared: &Prepared<'_>,
-    key: &Arc<GroupKey>,
+    key: &GroupKey,
     window: Timestamp,
     parts: &mut [Partial],
-) -> Option<Finished> {
+) -> Option<(Timestamp, Vec<Cell>, Vec<u16>)> {
     if parts.iter().all(|part| part.is_empty()) {
         return None;
     }
@@ -212,7 +214,7 @@ fn finished(
         let metric_type = prepared.metric_type(place);
         row.extend(query.aggregates.iter().map(|aggregate| part.finish(*aggregate, metric_type)));
     }
-    Some(Finished { key: Arc::clone(key), window, row, absent })
+    Some((window, row, absent))
 }
 
 /// The order of two groups.

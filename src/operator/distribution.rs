@@ -285,8 +285,8 @@ fn neighbours(values: &mut [f64], rank: usize) -> (f64, f64) {
     // Near an end the values there are enough: what lies how far from it is known.
     let behind = values.len() - rank;
     match behind {
-        ..=4 => return from_highest::<4>(values, behind),
-        ..=NEAR_END => return from_highest::<NEAR_END>(values, behind),
+        1..=4 => return from_highest::<4>(values, behind),
+        5..=NEAR_END => return from_highest::<NEAR_END>(values, behind),
         _ => {}
     }
     let (_, low, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
