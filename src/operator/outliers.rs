@@ -163,7 +163,7 @@ fn outliers(
                     return Ok(());
                 }
                 scan.encoded(&block, &mut slice)?;
-                if let Some((outside, values)) = limits.count_packed(&slice, definition.handle)? {
+                if let Some((outside, values)) = limits.count_packed(&slice, definition.handle, request.statistics)? {
                     scan.note_read(1, values, slice.bytes_read());
                     count += outside;
                     return Ok(());
@@ -190,8 +190,9 @@ impl Limits {
         (value - self.mean).abs() > self.distance
     }
 
-    /// How many values of a column that is packed pass, and how many were looked at; `None` where it has to be decoded.
-    fn count_packed(self, slice: &EncodedSlice, metric: MetricHandle) -> Result<Option<(u64, u64)>> {
+    /// How many values of a column that is packed pass, and how many were looked at: without `statistics` all of them, whatever
+    /// heads of groups say. `None` where it has to be decoded.
+    fn count_packed(self, slice: &EncodedSlice, metric: MetricHandle, statistics: bool) -> Result<Option<(u64, u64)>> {
         let Some(column) = slice.column(metric)? else { return Ok(Some((0, 0))) };
         let packed = PackedValues::read(column.values, column.metric_type, column.present);
         let Some(packed) = packed.map_err(|error| column.located(error))? else { return Ok(None) };
@@ -206,7 +207,7 @@ impl Limits {
             let (lowest, highest) = packed.bounds(group);
             let exceptions = packed.exceptions(group);
             outside += exceptions.iter().filter(|(_, value)| self.are_passed(*value)).count() as u64;
-            if i128::from(lowest) >= from && i128::from(highest) < beyond {
+            if statistics && i128::from(lowest) >= from && i128::from(highest) < beyond {
                 continue;
             }
             let length = GROUP_VALUES.min(column.present - group * GROUP_VALUES);
