@@ -21,6 +21,8 @@ pub struct PackedTimes<'a> {
     /// The group that is unpacked.
     unpacked: Option<usize>,
     times: Box<[i64; GROUP]>,
+    /// How far the last row that was looked for lay from where the search began.
+    apart: usize,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl<'a> PackedTimes<'a> {
                 }
             }
         };
-        Ok(Self { rows, form, unpacked: None, times: Box::new([0; GROUP]) })
+        Ok(Self { rows, form, unpacked: None, times: Box::new([0; GROUP]), apart: 0 })
     }
 
     /// How many there are.
@@ -165,12 +167,24 @@ impl<'a> PackedTimes<'a> {
                 }
             }
         };
-        let from = group * GROUP;
+        let (from, apart) = (group * GROUP, self.apart);
         let place = match self.group(group)? {
             GroupTimes::Regular(first, step_ns) => first_place(first, step_ns, instant, GROUP.min(self.rows - from)),
-            GroupTimes::Listed(times) => times.partition_point(|time| *time < instant),
+            GroupTimes::Listed(times) => {
+                // Windows are mostly as many rows as the one before.
+                let guess = (row + apart).wrapping_sub(from);
+                if guess.checked_sub(1).is_some_and(|before| times.get(before).is_some_and(|time| *time < instant))
+                    && times.get(guess).is_some_and(|time| *time >= instant)
+                {
+                    guess
+                } else {
+                    times.partition_point(|time| *time < instant)
+                }
+            }
         };
-        Ok((from + place).max(row))
+        let found = (from + place).max(row);
+        self.apart = found - row;
+        Ok(found)
     }
 }
 

@@ -59,13 +59,14 @@ impl<'a> Answer<'a> {
 
     /// Finishes the windows of a group, in parallel where they are many.
     pub(super) fn take(&mut self, key: &Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
-        let (windows, mut parts) = list.into_parts();
+        let (windows, mut parts, values) = list.into_parts();
         let width = self.prepared.operands.len();
         for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * width)) {
             let prepared = self.prepared;
             let of_each = windows.par_iter().zip(parts.par_chunks_mut(width)).with_min_len(FINISHED_LEAST);
             // Threads do not count who shares the key: they would wait for each other at each row.
-            let finish = |(window, parts): (&Timestamp, &mut [Partial])| finished(prepared, key, *window, parts);
+            let finish =
+                |(window, parts): (&Timestamp, &mut [Partial])| finished(prepared, key, *window, (parts, &values));
             let rows: Vec<(Timestamp, Vec<Cell>, Vec<u16>)> = of_each.filter_map(finish).collect();
             self.held_bytes += rows.iter().map(|(_, row, _)| row_bytes(row)).sum::<usize>();
             let with_key = |(window, row, absent)| Finished { key: Arc::clone(key), window, row, absent };
@@ -197,7 +198,7 @@ fn finished(
     prepared: &Prepared<'_>,
     key: &GroupKey,
     window: Timestamp,
-    parts: &mut [Partial],
+    (parts, values): (&mut [Partial], &[f64]),
 ) -> Option<(Timestamp, Vec<Cell>, Vec<u16>)> {
     if parts.iter().all(|part| part.is_empty()) {
         return None;
@@ -212,7 +213,7 @@ fn finished(
     row.extend(query.every.map(|_| Cell::Time(window)));
     for (place, part) in parts.iter_mut().enumerate() {
         let metric_type = prepared.metric_type(place);
-        row.extend(query.aggregates.iter().map(|aggregate| part.finish(*aggregate, metric_type)));
+        row.extend(query.aggregates.iter().map(|aggregate| part.finish(*aggregate, metric_type, values)));
     }
     Some((window, row, absent))
 }

@@ -1,165 +1,28 @@
 //! The values of a group: all of them while they are few, then a sketch.
 //!
-//! The sketch is that of Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
-//! guarantees" (VLDB 2019): values fall into buckets whose bounds grow by a factor, so that a quantile is within 1% of a value of
-//! that rank. It depends on the values alone: whichever parts were merged first, the buckets are the same. Whether a group
-//! is exact is decided on its total count, since a part that is too large makes the whole too large. Powers of two are counted
-//! beside the buckets, so that a histogram is exact however many values there are.
+//! Whether a group is exact is decided on its total count, since a part that is too large makes the whole too large.
+//!
+//! The values of many small groups, one after the other, lie in one list that they share: see [`Distribution::extend_listed`].
 
 use std::collections::BTreeMap;
 
 use super::bins::BinCounts;
+use super::sketch::{INFINITE_POWER, Sketch, power_of, two_to};
 
 /// The most values that are kept as they are.
 pub const EXACT_MAX: usize = 65_536;
-/// The relative error of the sketch.
-pub const RELATIVE_ERROR: f64 = 0.01;
 /// Ranks that lie so close to the last are found by keeping the values beyond them; others by partitions.
 const NEAR_END: usize = 8;
-/// How many values a sketch remembers the buckets of: a power of two.
-const KNOWN_VALUES: usize = 512;
 
 /// The values of a group, none of them NaN.
 #[derive(Debug, Clone)]
 pub(super) enum Distribution {
     Exact(Vec<f64>),
+    /// As exact, in a list that several share: where they begin there, and how many they are.
+    Listed(usize, usize),
     Sketch(Box<Sketch>),
     /// Only how many lie in each of some bins.
     Bins(BinCounts),
-}
-
-/// Counts by bucket.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Sketch {
-    negative: Counts,
-    zero: u64,
-    positive: Counts,
-    /// Positive values by the power of two at or below them.
-    powers: Counts,
-    count: u64,
-    /// Values by their bits, with their buckets: samples repeat, and logarithms are dear.
-    known: Vec<(u64, i32)>,
-}
-
-/// Counts of buckets that lie close together.
-#[derive(Debug, Clone, Default)]
-struct Counts {
-    first: i32,
-    counts: Vec<u64>,
-}
-
-impl Counts {
-    fn add(&mut self, bucket: i32, count: u64) {
-        if self.counts.is_empty() {
-            self.first = bucket;
-        }
-        if bucket < self.first {
-            let more = (self.first - bucket) as usize;
-            self.counts.splice(0..0, std::iter::repeat_n(0, more));
-            self.first = bucket;
-        }
-        let place = (bucket - self.first) as usize;
-        if place >= self.counts.len() {
-            self.counts.resize(place + 1, 0);
-        }
-        self.counts[place] += count;
-    }
-
-    /// Buckets that are not empty, rising.
-    fn iter(&self) -> impl DoubleEndedIterator<Item = (i32, u64)> {
-        let counted = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        counted.map(|(place, count)| (self.first + place as i32, *count))
-    }
-
-    fn merge(&mut self, other: &Self) {
-        other.iter().for_each(|(bucket, count)| self.add(bucket, count));
-    }
-}
-
-/// The exponent of an infinity.
-const INFINITE_POWER: i32 = 1_024;
-
-/// The power of two at or below a positive value, by its bits: a logarithm would round.
-fn power_of(value: f64) -> i32 {
-    let bits = value.to_bits();
-    match (bits >> 52) as i32 {
-        0 => 63 - bits.leading_zeros() as i32 - 1_074,
-        exponent => exponent - 1_023,
-    }
-}
-
-/// Two to a power, subnormal ones and infinity too.
-fn two_to(power: i32) -> f64 {
-    match power {
-        ..-1_022 => f64::from_bits(1 << (power + 1_074)),
-        -1_022..INFINITE_POWER => f64::from_bits(((power + 1_023) as u64) << 52),
-        _ => f64::INFINITY,
-    }
-}
-
-fn factor() -> f64 {
-    (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR)
-}
-
-impl Sketch {
-    fn add(&mut self, value: f64, count: u64) {
-        self.count += count;
-        if value == 0.0 {
-            self.zero += count;
-            return;
-        }
-        let bucket = self.bucket(value.abs());
-        if value > 0.0 {
-            self.powers.add(power_of(value), count);
-            self.positive.add(bucket, count);
-        } else {
-            self.negative.add(bucket, count);
-        }
-    }
-
-    /// The bucket of a positive value.
-    fn bucket(&mut self, value: f64) -> i32 {
-        let bits = value.to_bits();
-        // The positive value of these bits is none: zero.
-        self.known.resize(KNOWN_VALUES, (0, 0));
-        let place = (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KNOWN_VALUES.trailing_zeros())) as usize;
-        if self.known[place].0 != bits {
-            let bucket = (value.ln() / factor().ln()).ceil().clamp(-40_000.0, 40_000.0) as i32;
-            self.known[place] = (bits, bucket);
-        }
-        self.known[place].1
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.zero += other.zero;
-        self.powers.merge(&other.powers);
-        self.positive.merge(&other.positive);
-        self.negative.merge(&other.negative);
-    }
-
-    /// The value of a rank, from 0.
-    fn at(&self, rank: u64) -> f64 {
-        let middle = |bucket: i32| 2.0 * factor().powi(bucket) / (factor() + 1.0);
-        let mut before = 0;
-        for (bucket, count) in self.negative.iter().rev() {
-            before += count;
-            if rank < before {
-                return -middle(bucket);
-            }
-        }
-        before += self.zero;
-        if rank < before {
-            return 0.0;
-        }
-        for (bucket, count) in self.positive.iter() {
-            before += count;
-            if rank < before {
-                return middle(bucket);
-            }
-        }
-        self.positive.iter().next_back().map_or(0.0, |(bucket, _)| middle(bucket))
-    }
 }
 
 impl Default for Distribution {
@@ -169,19 +32,53 @@ impl Default for Distribution {
 }
 
 impl Distribution {
-    /// Adds values; NaN among them are skipped.
+    /// Adds values to those of a group, in a list that groups share, as long as they follow each other there; NaN among them are
+    /// skipped.
+    pub(super) fn extend_listed(&mut self, values: &[f64], list: &mut Vec<f64>) {
+        let (from, count) = match self {
+            Self::Exact(kept) if kept.is_empty() => (list.len(), 0),
+            Self::Listed(from, count) => (*from, *count),
+            _ => return self.extend(values),
+        };
+        if from + count != list.len() || count + values.len() > EXACT_MAX {
+            self.own(list);
+            return self.extend(values);
+        }
+        extend_known(list, values);
+        *self = Self::Listed(from, list.len() - from);
+    }
+
+    /// Takes its values out of the list that it shares.
+    pub(super) fn own(&mut self, list: &[f64]) {
+        if let Self::Listed(from, count) = *self {
+            // A power of two doubles up to the limit, and not beyond it.
+            let mut kept = Vec::with_capacity(count.next_power_of_two());
+            kept.extend_from_slice(&list[from..from + count]);
+            *self = Self::Exact(kept);
+        }
+    }
+
+    /// Takes its values from one list to another.
+    pub(super) fn relist(&mut self, list: &[f64], other: &mut Vec<f64>) {
+        if let Self::Listed(from, count) = *self {
+            *self = Self::Listed(other.len(), count);
+            other.extend_from_slice(&list[from..from + count]);
+        }
+    }
+
+    /// Values that it has in a list.
+    pub(super) fn listed(&self) -> usize {
+        if let Self::Listed(_, count) = self { *count } else { 0 }
+    }
+
+    /// Adds values, where it shares no list; NaN among them are skipped.
     pub(super) fn extend(&mut self, values: &[f64]) {
         if let Self::Bins(bins) = self {
             return bins.extend(values);
         }
         let fits = matches!(self, Self::Exact(kept) if kept.len() + values.len() <= EXACT_MAX);
         if let (Self::Exact(kept), true) = (&mut *self, fits) {
-            if values.iter().any(|value| value.is_nan()) {
-                kept.extend(values.iter().filter(|value| !value.is_nan()));
-            } else {
-                kept.extend_from_slice(values);
-            }
-            return;
+            return extend_known(kept, values);
         }
         values.iter().filter(|value| !value.is_nan()).for_each(|value| self.add(*value, 1));
     }
@@ -207,9 +104,13 @@ impl Distribution {
         }
     }
 
+    /// Adds another; neither shares a list.
     pub(super) fn merge(&mut self, other: Self) {
         match other {
             Self::Exact(values) => self.extend(&values),
+            Self::Listed(..) => {
+                debug_assert!(false, "values in a shared list are merged once they are taken out of it")
+            }
             Self::Bins(theirs) => {
                 if let Self::Bins(ours) = self {
                     ours.merge(&theirs);
@@ -224,34 +125,46 @@ impl Distribution {
         }
     }
 
-    /// A percentile, by linear interpolation between ranks.
-    pub(super) fn percentile(&mut self, percent: f64) -> Option<f64> {
+    /// A percentile, by linear interpolation between ranks; `list` is what it shares.
+    pub(super) fn percentile(&mut self, percent: f64, list: &[f64]) -> Option<f64> {
         let count = match self {
             Self::Exact(values) => values.len() as u64,
+            Self::Listed(_, count) => *count as u64,
             Self::Sketch(sketch) => sketch.count,
             Self::Bins(_) => return None,
         };
         let last = count.checked_sub(1)?;
         let (below, part) = place_of(percent, last);
-        let above = (below + 1).min(last);
         let (low, high) = match self {
-            Self::Exact(values) => neighbours(values, below as usize),
-            Self::Sketch(sketch) => (sketch.at(below), sketch.at(above)),
+            Self::Exact(values) => match near_end(values, below as usize) {
+                Some(found) => found,
+                None => neighbours(values, below as usize),
+            },
+            Self::Listed(from, count) => match near_end(&list[*from..*from + *count], below as usize) {
+                Some(found) => found,
+                None => {
+                    self.own(list);
+                    return self.percentile(percent, list);
+                }
+            },
+            Self::Sketch(sketch) => (sketch.at(below), sketch.at((below + 1).min(last))),
             Self::Bins(_) => return None,
         };
         // Equal ends stay what they are, also infinities.
         Some(if part == 0.0 || low == high { low + 0.0 } else { low + part * (high - low) })
     }
 
-    /// Counts by power of two, as text.
-    pub(super) fn histogram(&self) -> String {
+    /// Counts by power of two, as text; `list` is what it shares.
+    pub(super) fn histogram(&self, list: &[f64]) -> String {
         let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
+        let mut count = |values: &[f64]| {
+            let positive = values.iter().filter(|value| **value > 0.0);
+            positive.clone().for_each(|value| *counts.entry(power_of(*value)).or_default() += 1);
+            values.len() as u64 - positive.count() as u64
+        };
         let low = match self {
-            Self::Exact(values) => {
-                let positive = values.iter().filter(|value| **value > 0.0);
-                positive.clone().for_each(|value| *counts.entry(power_of(*value)).or_default() += 1);
-                values.len() as u64 - positive.count() as u64
-            }
+            Self::Exact(values) => count(values),
+            Self::Listed(from, length) => count(&list[*from..*from + *length]),
             Self::Sketch(sketch) => {
                 counts.extend(sketch.powers.iter());
                 sketch.negative.iter().map(|(_, count)| count).sum::<u64>() + sketch.zero
@@ -266,29 +179,39 @@ impl Distribution {
         parts.join(" ")
     }
 
-    /// What it takes beside its own place.
+    /// What it takes beside its own place and a list that it shares.
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Exact(values) => values.capacity() * 8,
-            Self::Sketch(sketch) => {
-                let counts = [&sketch.positive, &sketch.negative, &sketch.powers];
-                let buckets: usize = counts.iter().map(|counts| counts.counts.capacity()).sum();
-                size_of::<Sketch>() + buckets * 8 + sketch.known.capacity() * size_of::<(u64, i32)>()
-            }
+            Self::Listed(..) => 0,
+            Self::Sketch(sketch) => sketch.memory_bytes(),
             Self::Bins(bins) => bins.memory_bytes(),
         }
     }
 }
 
-/// The values of a rank and of the one after it (of the last rank the value itself), in any order of the values; they are left in another.
-fn neighbours(values: &mut [f64], rank: usize) -> (f64, f64) {
-    // Near an end the values there are enough: what lies how far from it is known.
+/// Adds values that are not NaN.
+fn extend_known(list: &mut Vec<f64>, values: &[f64]) {
+    if values.iter().any(|value| value.is_nan()) {
+        list.extend(values.iter().filter(|value| !value.is_nan()));
+    } else {
+        list.extend_from_slice(values);
+    }
+}
+
+/// The values of a rank and of the one after it (of the last rank the value itself), where the rank lies near the last.
+fn near_end(values: &[f64], rank: usize) -> Option<(f64, f64)> {
+    // The values there are enough: what lies how far from the end is known.
     let behind = values.len() - rank;
     match behind {
-        1..=4 => return from_highest::<4>(values, behind),
-        5..=NEAR_END => return from_highest::<NEAR_END>(values, behind),
-        _ => {}
+        1..=4 => Some(from_highest::<4>(values, behind)),
+        5..=NEAR_END => Some(from_highest::<NEAR_END>(values, behind)),
+        _ => None,
     }
+}
+
+/// The values of a rank and of the one after it, in any order of the values; they are left in another.
+fn neighbours(values: &mut [f64], rank: usize) -> (f64, f64) {
     let (_, low, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
     let low = *low;
     (low, above.iter().copied().reduce(f64::min).unwrap_or(low))
@@ -312,6 +235,13 @@ fn from_highest<const K: usize>(values: &[f64], behind: usize) -> (f64, f64) {
 /// counts as the decimal number that it was written as, so that places that are whole come out whole.
 fn place_of(percent: f64, last: u64) -> (u64, f64) {
     let percent = percent.clamp(0.0, 100.0);
+    // A whole number of thousandths that divides to the same float is that decimal number, as its text would say.
+    let thousandths = (percent * 1e3).round();
+    if thousandths / 1e3 == percent
+        && let Some(place) = last.checked_mul(thousandths as u64)
+    {
+        return (place / 100_000, (place % 100_000) as f64 / 1e5);
+    }
     let text = percent.to_string();
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
     // 18 decimals of a percent and 2^64 ranks stay below 2^128.
@@ -331,6 +261,7 @@ fn place_of(percent: f64, last: u64) -> (u64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::sketch::RELATIVE_ERROR;
     use proptest::prelude::*;
 
     fn of(values: &[f64]) -> Distribution {
@@ -342,11 +273,11 @@ mod tests {
     #[test]
     fn known_quantiles() {
         // Type 7 of Hyndman and Fan, as R's default: quantile(c(1,2,3,4), .25) is 1.75.
-        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]).percentile(25.0), Some(1.75));
-        assert_eq!(of(&[5.0]).percentile(90.0), Some(5.0));
-        assert_eq!(of(&[]).percentile(50.0), None);
-        assert_eq!(of(&[1.0, f64::NAN, 3.0]).percentile(50.0), Some(2.0));
-        assert_eq!(of(&[0.5, 3.0, 2.0, -1.0]).histogram(), "(..0]:1 [0.5,1):1 [2,4):2");
+        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]).percentile(25.0, &[]), Some(1.75));
+        assert_eq!(of(&[5.0]).percentile(90.0, &[]), Some(5.0));
+        assert_eq!(of(&[]).percentile(50.0, &[]), None);
+        assert_eq!(of(&[1.0, f64::NAN, 3.0]).percentile(50.0, &[]), Some(2.0));
+        assert_eq!(of(&[0.5, 3.0, 2.0, -1.0]).histogram(&[]), "(..0]:1 [0.5,1):1 [2,4):2");
     }
 
     #[test]
@@ -355,7 +286,7 @@ mod tests {
         let mut values = of(&(0..=1_000).map(f64::from).collect::<Vec<f64>>());
         for tenth in 0..=1_000 {
             let percent: f64 = format!("{}.{}", tenth / 10, tenth % 10).parse().unwrap();
-            assert_eq!(values.percentile(percent), Some(f64::from(tenth)), "p{percent}");
+            assert_eq!(values.percentile(percent, &[]), Some(f64::from(tenth)), "p{percent}");
         }
         assert_eq!(place_of(99.999_99, 10_000_000), (9_999_999, 0.0));
         assert_eq!(place_of(100.0, 7), (7, 0.0));
@@ -373,7 +304,7 @@ mod tests {
             let (least, next) = (f64::from_bits(1), f64::from_bits(2));
             let top = 2.0_f64.powi(1_023);
             assert_eq!(
-                distribution.histogram(),
+                distribution.histogram(&[]),
                 format!(
                     "(..0]:{times} [{least},{next}):{times} [1,2):{times} [4,8):{times} [8,16):{times} [{top},inf):{times} [inf]:{times}"
                 )
@@ -393,7 +324,7 @@ mod tests {
                 let place = percent / 100.0 * (sorted.len() - 1) as f64;
                 let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
                 let expected = if low == high { low } else { low + place.fract() * (high - low) };
-                let found = of(&values).percentile(percent).unwrap();
+                let found = of(&values).percentile(percent, &[]).unwrap();
                 prop_assert!(found == expected || (found - expected).abs() <= 1e-12, "p{percent} of {values:?}: {found}, {expected}");
             }
         }
@@ -416,11 +347,11 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let place = percent / 100.0 * (sorted.len() - 1) as f64;
             let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-            let quantile = whole.percentile(percent).unwrap();
+            let quantile = whole.percentile(percent, &[]).unwrap();
             let error = |value: f64| value.abs() * RELATIVE_ERROR * 1.000_001;
             prop_assert!(low - error(low) <= quantile && quantile <= high + error(high));
-            prop_assert_eq!(left.percentile(percent).unwrap().to_bits(), quantile.to_bits());
-            prop_assert_eq!(right.percentile(percent).unwrap().to_bits(), quantile.to_bits());
+            prop_assert_eq!(left.percentile(percent, &[]).unwrap().to_bits(), quantile.to_bits());
+            prop_assert_eq!(right.percentile(percent, &[]).unwrap().to_bits(), quantile.to_bits());
         }
     }
 }

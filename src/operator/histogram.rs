@@ -143,7 +143,7 @@ impl Store {
         };
         self.install(|| {
             execution.run(&mut |key, list| {
-                let (windows, parts) = list.into_parts();
+                let (windows, parts, _) = list.into_parts();
                 windows.into_iter().zip(&parts).try_for_each(|(window, part)| match part.bins() {
                     Some(bins) => counts.take(&key, window, bins.counts()),
                     None => Ok(()),
@@ -234,7 +234,7 @@ impl DeviceRun<'_> {
             return Ok(false);
         }
         let Some(known) = self.work.scan.statistics(block, prepared.operands[0][0].handle)? else { return Ok(true) };
-        let added = self.change(stretch, window, |parts| parts[0].add_binned(&known));
+        let added = self.change_part((stretch, window), 0, |part, _| part.add_binned(&known));
         self.work.scan.note_statistics(u64::from(added));
         Ok(added)
     }

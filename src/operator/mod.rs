@@ -22,6 +22,7 @@ mod histogram;
 mod latest;
 mod lttb;
 mod mann_kendall;
+mod moments;
 mod outliers;
 mod packed;
 mod packed_run;
@@ -33,6 +34,7 @@ mod query;
 mod run;
 mod runs;
 mod samples;
+mod sketch;
 mod top;
 mod trend;
 
@@ -53,7 +55,7 @@ pub use aggregate::Aggregate;
 pub use bins::Bins;
 pub use cohort::{UnknownValue, cohort_stretches, unknown_values};
 pub use device::{DevicePage, attribute_history, attribute_statements};
-pub use distribution::{EXACT_MAX, RELATIVE_ERROR};
+pub use distribution::EXACT_MAX;
 pub use events::EventsRequest;
 pub use explain::Explain;
 pub use expression::Expression;
@@ -63,6 +65,7 @@ pub use latest::LatestRequest;
 pub use outliers::OutliersRequest;
 pub use query::{AttributeFilter, Comparison, Fill, Query, ValueFilter, attribute};
 pub use samples::SamplesRequest;
+pub use sketch::RELATIVE_ERROR;
 pub use trend::Trend;
 
 impl Store {

@@ -12,7 +12,8 @@ use crate::model::MetricType;
 use crate::segment::CompensatedSum;
 
 use super::aggregate::Needs;
-use super::partial::{Moments, RunSummary, Sample};
+use super::moments::Moments;
+use super::partial::{Partial, RunSummary, Sample};
 use super::query::{Comparison, ValueFilter};
 
 /// All ones: the row is kept.
@@ -25,38 +26,49 @@ pub(super) struct PackedPart {
     wholes: u64,
     sum: i128,
     bounds: (i64, i64),
-    /// Others that are not NaN.
-    other_count: u64,
-    others: CompensatedSum,
-    other_bounds: (f64, f64),
-    count_nan: u64,
-    ends: Option<(Sample, Sample)>,
-    /// Of all of them, where asked for.
-    moments: Moments,
+    /// Whether there is more than that; values aside.
+    has_rest: bool,
+    rest: Rest,
     /// All of them, where asked for.
     values: Vec<f64>,
 }
 
-impl Default for PackedPart {
+/// What most runs have nothing of.
+#[derive(Debug, Clone)]
+struct Rest {
+    /// Values that are no whole numbers, and not NaN.
+    count: u64,
+    sum: CompensatedSum,
+    bounds: (f64, f64),
+    count_nan: u64,
+    ends: Option<(Sample, Sample)>,
+    /// Of all values, where asked for.
+    moments: Moments,
+}
+
+impl Default for Rest {
     fn default() -> Self {
         Self {
-            wholes: 0,
-            sum: 0,
-            bounds: (i64::MAX, i64::MIN),
-            other_count: 0,
-            others: CompensatedSum::default(),
-            other_bounds: (f64::INFINITY, f64::NEG_INFINITY),
+            count: 0,
+            sum: CompensatedSum::default(),
+            bounds: (f64::INFINITY, f64::NEG_INFINITY),
             count_nan: 0,
             ends: None,
             moments: Moments::default(),
-            values: Vec::new(),
         }
+    }
+}
+
+impl Default for PackedPart {
+    fn default() -> Self {
+        let (bounds, rest) = ((i64::MAX, i64::MIN), Rest::default());
+        Self { wholes: 0, sum: 0, bounds, has_rest: false, rest, values: Vec::new() }
     }
 }
 
 impl PackedPart {
     pub(super) fn is_empty(&self) -> bool {
-        self.wholes + self.other_count + self.count_nan == 0
+        self.wholes == 0 && !self.has_rest
     }
 
     fn add_wholes(&mut self, count: u64, sum: i128, bounds: (i64, i64)) {
@@ -65,14 +77,20 @@ impl PackedPart {
         self.bounds = (self.bounds.0.min(bounds.0), self.bounds.1.max(bounds.1));
     }
 
+    fn rest(&mut self) -> &mut Rest {
+        self.has_rest = true;
+        &mut self.rest
+    }
+
     fn add_other(&mut self, value: f64, needs: Needs) {
+        let rest = self.rest();
         if value.is_nan() {
-            self.count_nan += 1;
+            rest.count_nan += 1;
             return;
         }
-        self.other_count += 1;
-        self.others.add(value);
-        self.other_bounds = (self.other_bounds.0.min(value), self.other_bounds.1.max(value));
+        rest.count += 1;
+        rest.sum.add(value);
+        rest.bounds = (rest.bounds.0.min(value), rest.bounds.1.max(value));
         if needs.deviation {
             self.add_moments(1, value, 0.0);
         }
@@ -82,14 +100,16 @@ impl PackedPart {
     }
 
     fn add_moments(&mut self, count: u64, mean: f64, m2: f64) {
-        self.moments.merge(&Moments { count, mean, m2, ..Moments::default() });
+        self.rest().moments.merge(&Moments { count, mean, m2, ..Moments::default() });
     }
 
     /// Empties it, and keeps the room of its values.
     pub(super) fn clear(&mut self) {
-        let mut values = std::mem::take(&mut self.values);
-        values.clear();
-        *self = Self { values, ..Self::default() };
+        (self.wholes, self.sum, self.bounds) = (0, 0, (i64::MAX, i64::MIN));
+        self.values.clear();
+        if std::mem::take(&mut self.has_rest) {
+            self.rest = Rest::default();
+        }
     }
 
     /// The values, where they were asked for.
@@ -98,7 +118,8 @@ impl PackedPart {
     }
 
     fn add_ends(&mut self, first: Sample, last: Sample) {
-        self.ends = Some((self.ends.map_or(first, |(before, _)| before), last));
+        let rest = self.rest();
+        rest.ends = Some((rest.ends.map_or(first, |(before, _)| before), last));
     }
 }
 
@@ -242,11 +263,6 @@ impl<'a> PackedColumn<'a> {
         Self { values, whole, offsets, unpacked: None, floats, scaled: None }
     }
 
-    /// Whether its values are whole numbers.
-    pub(super) fn is_whole(&self) -> bool {
-        self.whole
-    }
-
     fn unpack(&mut self, group: usize) -> Result<()> {
         if self.unpacked != Some(group) {
             self.values.offsets(group, &mut self.offsets)?;
@@ -373,31 +389,41 @@ impl<'a> PackedColumn<'a> {
         exception.map_or_else(|| self.values.value(self.whole_at(group, place)), |(_, value)| *value)
     }
 
-    /// What a part says, as values. Extremes mean something only where they are needed.
-    pub(super) fn summary(&self, part: &PackedPart, needs: Needs) -> RunSummary {
-        let (mut min, mut max) = part.other_bounds;
-        let mut sum = part.others;
+    /// Adds what a part says to a part of an answer. Extremes mean something only where they are needed.
+    pub(super) fn add_to(&self, whole: &mut Partial, part: &PackedPart, needs: Needs) {
+        let mut extremes = (f64::INFINITY, f64::NEG_INFINITY);
+        if needs.extremes && part.wholes > 0 {
+            extremes = (self.values.value(part.bounds.0), self.values.value(part.bounds.1));
+        }
+        // Most sums fit 64 bits, which become a float in one instruction.
+        let sum = if let Ok(sum) = i64::try_from(part.sum) { sum as f64 } else { wide_to_float(part.sum) };
+        let sum = self.values.scaled(sum);
+        if !part.has_rest && !self.whole && !needs.whole_blocks {
+            return whole.add_plain(part.wholes, extremes, sum);
+        }
+        let rest = &part.rest;
+        let mut all = rest.sum;
         if part.wholes > 0 {
-            if needs.extremes {
-                (min, max) = (min.min(self.values.value(part.bounds.0)), max.max(self.values.value(part.bounds.1)));
-            }
-            // Most sums fit 64 bits, which become a float in one instruction.
-            let whole = i64::try_from(part.sum).map_or_else(|_| part.sum as f64, |sum| sum as f64);
-            sum.add(self.values.scaled(whole));
+            all.add(sum);
         }
-        let (first, last) = part.ends.unwrap_or_default();
-        RunSummary {
-            count: part.wholes + part.other_count,
-            count_nan: part.count_nan,
+        let summary = RunSummary {
+            count: part.wholes + rest.count,
+            count_nan: rest.count_nan,
             // A zero has one form, whichever there were.
-            extremes: (min + 0.0, max + 0.0),
+            extremes: (extremes.0.min(rest.bounds.0) + 0.0, extremes.1.max(rest.bounds.1) + 0.0),
             integers: if self.whole { [part.bounds.0, part.bounds.1] } else { [0, 0] },
-            sum,
+            sum: all,
             sum_integer: if self.whole { part.sum } else { 0 },
-            ends: (first, last),
-            moments: part.moments,
-        }
+            ends: rest.ends.unwrap_or_default(),
+            moments: rest.moments,
+        };
+        whole.add_summary(&summary, needs.whole_blocks || self.whole);
     }
+}
+
+#[cold]
+fn wide_to_float(sum: i128) -> f64 {
+    sum as f64
 }
 
 /// Mean and sum of squared distances from it, of whole numbers.

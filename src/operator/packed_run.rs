@@ -146,12 +146,10 @@ impl DeviceRun<'_> {
         let needs = self.work.prepared.needs;
         for ((place, column), part) in columns.iter().zip(parts) {
             if !part.is_empty() {
-                let summary = column.summary(part, needs);
-                self.change(run.stretch, run.window, |whole| {
-                    let whole = &mut whole[*place];
-                    whole.add_summary(&summary, needs.whole_blocks || column.is_whole());
+                self.change_part((run.stretch, run.window), *place, |whole, list| {
+                    column.add_to(whole, part, needs);
                     if needs.values {
-                        whole.add_values(part.values());
+                        whole.add_values(part.values(), list);
                     }
                 });
                 part.clear();

@@ -1,10 +1,7 @@
 //! What is gathered of one metric in one group and window, before it is finished.
 //!
 //! Guarantees: counts, minima, maxima, first, last and sums of integers do not depend on how the samples were cut into
-//! parts; float sums are compensated; means and moments merge by Chan, Golub and LeVeque ("Updating formulae and a pairwise
-//! algorithm for computing sample variances", 1979), where the distance of two means in time is that of whole nanoseconds plus
-//! what lies beyond them: days since 1970 as one float would be a third of a microsecond coarse. Parts are merged in the order of
-//! the devices' ids.
+//! parts; float sums are compensated; parts are merged in the order of the devices' ids.
 //!
 //! There is one for each hour of each device where such are asked for: what few questions need stands aside.
 
@@ -13,11 +10,12 @@ use std::sync::Arc;
 use crate::format::{BlockStatistics, RollupCell};
 use crate::model::{Cell, MetricType, Nature};
 use crate::segment::CompensatedSum;
-use crate::time::{DAY_NS, SECOND_NS};
+use crate::time::SECOND_NS;
 
 use super::aggregate::{Aggregate, Needs};
 use super::bins::{BinCounts, Edges};
 use super::distribution::Distribution;
+use super::moments::{Moments, moments};
 
 /// One sample: its instant, its value, and the whole number that it is where the metric has them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -62,19 +60,6 @@ struct More {
     texts: Option<Box<[(i64, Arc<str>); 2]>>,
 }
 
-/// Moments of samples.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Moments {
-    pub(super) count: u64,
-    pub(super) mean: f64,
-    pub(super) m2: f64,
-    /// The mean instant lies `x_mean` days after `x_anchor`, which is within a nanosecond of it once merged.
-    pub(super) x_anchor: i64,
-    pub(super) x_mean: f64,
-    pub(super) x_m2: f64,
-    pub(super) xy: f64,
-}
-
 /// What a run of samples of one device adds up to.
 #[derive(Debug, Default)]
 pub(super) struct RunSummary {
@@ -90,11 +75,6 @@ pub(super) struct RunSummary {
     pub(super) ends: (Sample, Sample),
     /// Moments, as far as they are asked for; of as many samples as there are.
     pub(super) moments: Moments,
-}
-
-/// Days between two instants.
-fn days(from: i64, to: i64) -> f64 {
-    (i128::from(to) - i128::from(from)) as f64 / DAY_NS as f64
 }
 
 impl Default for Partial {
@@ -133,11 +113,9 @@ impl Partial {
         }
     }
 
-    /// Adds samples of one device in time order: `integers` beside the values where they are whole.
+    /// Adds samples of one device in time order: `integers` beside the values where they are whole. Values for quantiles are added
+    /// by themselves.
     pub(super) fn add_run(&mut self, times: &[i64], values: &[f64], integers: Option<&[i64]>, needs: Needs) {
-        if needs.values {
-            self.add_values(values);
-        }
         let mut count = 0_u64;
         let mut sum = CompensatedSum::default();
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -185,9 +163,33 @@ impl Partial {
         self.add_summary(&summary, needs.whole_blocks || integers.is_some());
     }
 
-    /// Adds values for quantiles; NaN among them are skipped.
-    pub(super) fn add_values(&mut self, values: &[f64]) {
-        self.values.get_or_insert_default().extend(values);
+    /// Adds values for quantiles, to the list that the parts share where they fit there; NaN among them are skipped.
+    pub(super) fn add_values(&mut self, values: &[f64], list: &mut Vec<f64>) {
+        self.values.get_or_insert_default().extend_listed(values, list);
+    }
+
+    /// Takes values for quantiles out of the list that the parts share.
+    pub(super) fn own_values(&mut self, list: &[f64]) {
+        if let Some(values) = &mut self.values {
+            values.own(list);
+        }
+    }
+
+    /// Takes values for quantiles from one list to another.
+    pub(super) fn relist_values(&mut self, list: &[f64], other: &mut Vec<f64>) {
+        if let Some(values) = &mut self.values {
+            values.relist(list, other);
+        }
+    }
+
+    /// Whether it has values for quantiles, or counts of them.
+    pub(super) fn has_values(&self) -> bool {
+        self.values.is_some()
+    }
+
+    /// How many values it has in a list that parts share.
+    pub(super) fn listed(&self) -> usize {
+        self.values.as_ref().map_or(0, Distribution::listed)
     }
 
     /// Adds what a run adds up to, all of it only where `more` than counts, sums and extremes of floats are needed.
@@ -201,6 +203,14 @@ impl Partial {
             self.more.get_or_insert_default().merge_ends(run.integers, run.ends, &moments, run.sum_integer);
         }
         self.merge_plain(run.count, run.extremes, run.sum);
+    }
+
+    /// Adds values that are counted and summed; the extremes are those of floats.
+    pub(super) fn add_plain(&mut self, count: u64, extremes: (f64, f64), sum: f64) {
+        self.count += count;
+        self.min = if extremes.0 < self.min { extremes.0 + 0.0 } else { self.min };
+        self.max = if extremes.1 > self.max { extremes.1 + 0.0 } else { self.max };
+        self.sum.add(sum);
     }
 
     fn merge_plain(&mut self, count: u64, extremes: (f64, f64), sum: CompensatedSum) {
@@ -283,7 +293,7 @@ impl Partial {
         }
     }
 
-    /// Adds a later part.
+    /// Adds a later part; neither has values in a list that parts share.
     pub(super) fn merge(&mut self, other: Self) {
         self.count_nan += other.count_nan;
         match (&mut self.values, other.values) {
@@ -320,16 +330,18 @@ impl Partial {
         (self.count > 1).then(|| (self.sum.value() / self.count as f64, (m2 / (self.count - 1) as f64).sqrt()))
     }
 
-    /// The answer of an aggregate.
-    pub(super) fn finish(&mut self, aggregate: Aggregate, metric_type: MetricType) -> Cell {
+    /// The answer of an aggregate; `list` is what the parts share.
+    pub(super) fn finish(&mut self, aggregate: Aggregate, metric_type: MetricType, list: &[f64]) -> Cell {
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
         match aggregate {
             Aggregate::Count => Cell::Integer(self.count as i64),
             Aggregate::CountNan => Cell::Integer(self.count_nan as i64),
-            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0))),
-            Aggregate::Percentile(percent) => float(self.values.as_mut().and_then(|values| values.percentile(percent))),
+            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0, list))),
+            Aggregate::Percentile(percent) => {
+                float(self.values.as_mut().and_then(|values| values.percentile(percent, list)))
+            }
             Aggregate::Histogram => match &self.values {
-                Some(values) if self.count > 0 => Cell::Text(values.histogram()),
+                Some(values) if self.count > 0 => Cell::Text(values.histogram(list)),
                 _ => Cell::Null,
             },
             _ => match &self.more {
@@ -383,7 +395,7 @@ impl Partial {
         }
     }
 
-    /// What it takes beside its own place.
+    /// What it takes beside its own place and the list that parts share.
     pub(super) fn heap_bytes(&self) -> usize {
         let texts =
             |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
@@ -437,46 +449,4 @@ impl More {
             }
         }
     }
-}
-
-impl Moments {
-    pub(super) fn merge(&mut self, other: &Self) {
-        let (ours, theirs) = (self.count as f64, other.count as f64);
-        let total = ours + theirs;
-        if self.count == 0 {
-            *self = *other;
-        } else {
-            let apart = other.mean - self.mean;
-            let x_apart = days(self.x_anchor, other.x_anchor) + (other.x_mean - self.x_mean);
-            let weight = ours * theirs / total;
-            self.m2 += other.m2 + apart * apart * weight;
-            self.x_m2 += other.x_m2 + x_apart * x_apart * weight;
-            self.xy += other.xy + apart * x_apart * weight;
-            self.mean += apart * theirs / total;
-            self.x_mean += x_apart * theirs / total;
-            self.count += other.count;
-        }
-        // The anchor goes with the mean, so that what is beside it stays small and exact.
-        let whole_ns = (self.x_mean * DAY_NS as f64).round();
-        self.x_anchor = self.x_anchor.saturating_add(whole_ns as i64);
-        self.x_mean -= whole_ns / DAY_NS as f64;
-    }
-}
-
-/// Moments of values whose sum is known; NaN are skipped.
-fn moments(times: &[i64], values: &[f64], sum: f64, (first, count): (usize, u64)) -> Moments {
-    // From the first sample that counts on: an instant far from all of them would make their distances coarse.
-    let start = times[first];
-    let counted = || times.iter().zip(values).filter(|(_, value)| !value.is_nan());
-    let mut x_sum = CompensatedSum::default();
-    counted().for_each(|(time, _)| x_sum.add(days(start, *time)));
-    let (mean, x_mean) = (sum / count as f64, x_sum.value() / count as f64);
-    let mut moments = Moments { count, mean, m2: 0.0, x_anchor: start, x_mean, x_m2: 0.0, xy: 0.0 };
-    for (time, value) in counted() {
-        let (dx, dv) = (days(start, *time) - x_mean, value - mean);
-        moments.m2 += dv * dv;
-        moments.x_m2 += dx * dx;
-        moments.xy += dx * dv;
-    }
-    moments
 }

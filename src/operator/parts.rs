@@ -1,7 +1,8 @@
 //! Parts of an answer by window: those of one device, or of one group.
 //!
 //! Guarantees: keys rise; parts of one key lie side by side, one for each expression; what they take in memory is counted to the
-//! byte of what was asked of the allocator, but for the allocator's own.
+//! byte of what was asked of the allocator, but for the allocator's own. Values for quantiles lie in one list as long as a part's follow
+//! each other there: a device has thousands of windows, and an allocation for each would cost more than the quantile.
 
 use super::partial::Partial;
 
@@ -14,12 +15,15 @@ pub(super) struct PartList<K> {
     partials: Vec<Partial>,
     /// What parts take beside their places.
     heap_bytes: usize,
+    /// Values for quantiles, some of them of no part any more; and how many are of one.
+    values: Vec<f64>,
+    listed: usize,
 }
 
 impl<K: Ord + Copy> PartList<K> {
     /// An empty list, with so many parts for each key.
     pub(super) fn new(width: usize) -> Self {
-        Self { width, keys: Vec::new(), partials: Vec::new(), heap_bytes: 0 }
+        Self { width, keys: Vec::new(), partials: Vec::new(), heap_bytes: 0, values: Vec::new(), listed: 0 }
     }
 
     /// How many keys there are.
@@ -29,12 +33,15 @@ impl<K: Ord + Copy> PartList<K> {
 
     /// What it takes in memory.
     pub(super) fn held_bytes(&self) -> usize {
-        self.keys.capacity() * size_of::<K>() + self.partials.capacity() * size_of::<Partial>() + self.heap_bytes
+        self.keys.capacity() * size_of::<K>()
+            + self.partials.capacity() * size_of::<Partial>()
+            + self.values.capacity() * size_of::<f64>()
+            + self.heap_bytes
     }
 
-    /// Changes the parts of a key, empty ones where it is new. Keys mostly come in rising order.
-    pub(super) fn change<R>(&mut self, key: K, change: impl FnOnce(&mut [Partial]) -> R) -> R {
-        let place = match self.keys.last() {
+    /// The place of a key among all, with empty parts where it is new. Keys mostly come in rising order.
+    fn place_of(&mut self, key: K) -> usize {
+        match self.keys.last() {
             Some(last) if *last == key => self.keys.len() - 1,
             Some(last) if *last > key => match self.keys.binary_search(&key) {
                 Ok(place) => place,
@@ -50,11 +57,32 @@ impl<K: Ord + Copy> PartList<K> {
                 (0..self.width).for_each(|_| self.partials.push(Partial::default()));
                 self.keys.len() - 1
             }
-        };
-        let parts = &mut self.partials[place * self.width..(place + 1) * self.width];
+        }
+    }
+
+    /// Changes the parts of a key, but for their values.
+    pub(super) fn change<R>(&mut self, key: K, change: impl FnOnce(&mut [Partial]) -> R) -> R {
+        let from = self.place_of(key) * self.width;
+        let parts = &mut self.partials[from..from + self.width];
         let before = heap_bytes(parts);
         let result = change(parts);
         self.heap_bytes = (self.heap_bytes + heap_bytes(parts)).saturating_sub(before);
+        result
+    }
+
+    /// Changes one part of a key, with the list of values that all parts share.
+    pub(super) fn change_part<R>(
+        &mut self,
+        key: K,
+        place: usize,
+        change: impl FnOnce(&mut Partial, &mut Vec<f64>) -> R,
+    ) -> R {
+        let at = self.place_of(key) * self.width + place;
+        let part = &mut self.partials[at];
+        let before = (part.heap_bytes(), part.listed());
+        let result = change(part, &mut self.values);
+        self.heap_bytes = (self.heap_bytes + part.heap_bytes()).saturating_sub(before.0);
+        self.listed = (self.listed + part.listed()).saturating_sub(before.1);
         result
     }
 
@@ -81,18 +109,21 @@ impl<K: Ord + Copy> PartList<K> {
             };
             let theirs = others.by_ref().take(self.width);
             if self.keys.get(at) == Some(&key) {
-                for (ours, theirs) in self.partials[at * self.width..].iter_mut().zip(theirs) {
-                    let before = ours.heap_bytes();
-                    ours.merge(theirs);
-                    self.heap_bytes = (self.heap_bytes + ours.heap_bytes()).saturating_sub(before);
+                for (place, theirs) in theirs.enumerate() {
+                    self.merge_part(at * self.width + place, theirs, &other.values);
                 }
                 at += 1;
-            } else if at == self.keys.len() {
+                continue;
+            }
+            let theirs = theirs.map(|mut part| {
+                part.relist_values(&other.values, &mut self.values);
+                self.heap_bytes += part.heap_bytes();
+                self.listed += part.listed();
+                part
+            });
+            if at == self.keys.len() {
                 self.keys.push(key);
-                for part in theirs {
-                    self.heap_bytes += part.heap_bytes();
-                    self.partials.push(part);
-                }
+                self.partials.extend(theirs);
                 at += 1;
             } else {
                 missing.push((at, key, theirs.collect()));
@@ -101,6 +132,22 @@ impl<K: Ord + Copy> PartList<K> {
         if !missing.is_empty() {
             self.insert(missing);
         }
+        if self.listed == 0 {
+            self.values = Vec::new();
+        }
+    }
+
+    /// Adds a part, whose values lie in a list, to one of ours.
+    fn merge_part(&mut self, place: usize, mut theirs: Partial, list: &[f64]) {
+        let ours = &mut self.partials[place];
+        let before = (ours.heap_bytes(), ours.listed());
+        if theirs.has_values() {
+            ours.own_values(&self.values);
+            theirs.own_values(list);
+        }
+        ours.merge(theirs);
+        self.heap_bytes = (self.heap_bytes + ours.heap_bytes()).saturating_sub(before.0);
+        self.listed = (self.listed + ours.listed()).saturating_sub(before.1);
     }
 
     /// Inserts parts of new keys, each in front of a place.
@@ -114,7 +161,6 @@ impl<K: Ord + Copy> PartList<K> {
             partials.extend(old.by_ref().take((at - done) * self.width));
             done = at;
             keys.push(key);
-            self.heap_bytes += heap_bytes(&parts);
             partials.extend(parts);
         }
         keys.extend_from_slice(&self.keys[done..]);
@@ -125,7 +171,8 @@ impl<K: Ord + Copy> PartList<K> {
     /// The same list with other keys; those that become one another's equals must not lie in it together.
     pub(super) fn map_keys<L: Ord + Copy>(self, map: impl Fn(K) -> L) -> PartList<L> {
         let keys = self.keys.into_iter().map(map).collect();
-        PartList { width: self.width, keys, partials: self.partials, heap_bytes: self.heap_bytes }
+        let Self { width, partials, heap_bytes, values, listed, .. } = self;
+        PartList { width, keys, partials, heap_bytes, values, listed }
     }
 
     /// Lists by what a function says of the keys: for each of `count` results one.
@@ -135,17 +182,19 @@ impl<K: Ord + Copy> PartList<K> {
         for key in self.keys {
             let list = &mut lists[list_of(key)];
             list.keys.push(key);
-            for part in partials.by_ref().take(self.width) {
+            for mut part in partials.by_ref().take(self.width) {
+                part.relist_values(&self.values, &mut list.values);
                 list.heap_bytes += part.heap_bytes();
+                list.listed += part.listed();
                 list.partials.push(part);
             }
         }
         lists
     }
 
-    /// Keys, and the parts of each side by side.
-    pub(super) fn into_parts(self) -> (Vec<K>, Vec<Partial>) {
-        (self.keys, self.partials)
+    /// Keys, the parts of each side by side, and the list that the parts share.
+    pub(super) fn into_parts(self) -> (Vec<K>, Vec<Partial>, Vec<f64>) {
+        (self.keys, self.partials, self.values)
     }
 }
 
@@ -156,27 +205,50 @@ fn heap_bytes(parts: &[Partial]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Cell, MetricType};
     use crate::operator::aggregate::{Aggregate, Needs};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn counts(list: PartList<i32>) -> BTreeMap<i32, Vec<u64>> {
-        let (keys, parts) = list.into_parts();
-        keys.into_iter()
-            .zip(parts.chunks(2))
-            .map(|(key, parts)| (key, parts.iter().map(Partial::count).collect()))
-            .collect()
+    fn listed(parts: &[Partial]) -> usize {
+        parts.iter().map(Partial::listed).sum()
     }
 
-    fn list(keys: &[i32], expected: &mut BTreeMap<i32, Vec<u64>>) -> PartList<i32> {
+    /// What the parts of each key count, and their medians.
+    fn medians(list: PartList<i32>) -> BTreeMap<i32, Vec<Vec<f64>>> {
+        let (keys, mut parts, values) = list.into_parts();
+        let mut median = |part: &mut Partial| {
+            let count = part.count() as f64;
+            match part.finish(Aggregate::Median, MetricType::Float, &values) {
+                Cell::Float(median) => vec![count, median],
+                _ => vec![count],
+            }
+        };
+        let of_key = |parts: &mut [Partial]| parts.iter_mut().map(&mut median).collect();
+        keys.into_iter().zip(parts.chunks_mut(2).map(of_key)).collect()
+    }
+
+    /// A list of samples, which are their number in the order of all.
+    fn list(keys: &[i32], expected: &mut BTreeMap<i32, [Vec<f64>; 2]>) -> PartList<i32> {
         let needs = Needs::of(&[Aggregate::Median]);
         let mut list = PartList::new(2);
-        for key in keys {
-            let place = key.rem_euclid(2) as usize;
-            list.change(*key, |parts| parts[place].add_run(&[1], &[f64::from(*key)], None, needs));
-            expected.entry(*key).or_insert_with(|| vec![0, 0])[place] += 1;
+        for (number, key) in keys.iter().enumerate() {
+            let (place, value) = (key.rem_euclid(2) as usize, [number as f64]);
+            list.change_part(*key, place, |part, values| {
+                part.add_run(&[1], &value, None, needs);
+                part.add_values(&value, values);
+            });
+            expected.entry(*key).or_default()[place].extend(value);
         }
         list
+    }
+
+    /// The median of the values, by sorting.
+    fn sorted_median(values: &mut [f64]) -> Vec<f64> {
+        values.sort_by(f64::total_cmp);
+        let middle = |place: usize| (values[(place - 1) / 2] + values[place / 2]) / 2.0;
+        let count = [values.len() as f64];
+        count.into_iter().chain((!values.is_empty()).then(|| middle(values.len()))).collect()
     }
 
     proptest! {
@@ -187,15 +259,16 @@ mod tests {
             for keys in &lists {
                 whole.merge(list(keys, &mut expected));
             }
-            let (_, partials) = (whole.len(), &whole.partials);
-            prop_assert_eq!(whole.heap_bytes, heap_bytes(partials));
-            prop_assert!(whole.keys.is_sorted());
+            let expected: BTreeMap<i32, Vec<Vec<f64>>> =
+                expected.into_iter().map(|(key, mut values)| (key, values.iter_mut().map(|values| sorted_median(values)).collect())).collect();
+            prop_assert_eq!((whole.heap_bytes, whole.listed), (heap_bytes(&whole.partials), listed(&whole.partials)));
+            prop_assert!(whole.keys.is_sorted() && whole.listed <= whole.values.len());
             let halves = whole.split(2, |key| usize::from(key >= 0));
             let sizes: Vec<usize> = halves.iter().map(PartList::len).collect();
             let mut both = BTreeMap::new();
             for half in halves {
-                prop_assert_eq!(half.heap_bytes, heap_bytes(&half.partials));
-                both.extend(counts(half));
+                prop_assert_eq!((half.heap_bytes, half.listed), (heap_bytes(&half.partials), half.values.len()));
+                both.extend(medians(half));
             }
             prop_assert_eq!(sizes[0], expected.keys().filter(|key| **key < 0).count());
             prop_assert_eq!(both, expected);

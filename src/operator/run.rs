@@ -141,12 +141,7 @@ impl<'a> DeviceRun<'a> {
     }
 
     /// Changes the parts of a stretch's group in a window.
-    pub(super) fn change<R>(
-        &mut self,
-        stretch: usize,
-        window: Timestamp,
-        change: impl FnOnce(&mut [Partial]) -> R,
-    ) -> R {
+    fn change<R>(&mut self, stretch: usize, window: Timestamp, change: impl FnOnce(&mut [Partial]) -> R) -> R {
         // Stretches of one group are one group: the parts of its first stretch hold them all.
         let bins = self.work.prepared.query.bins.as_ref();
         self.parts.change((window, self.firsts[stretch]), |parts| {
@@ -154,6 +149,22 @@ impl<'a> DeviceRun<'a> {
                 parts.iter_mut().for_each(|part| part.count_in(edges));
             }
             change(parts)
+        })
+    }
+
+    /// Changes the part of one expression in a stretch's group and a window, with the list of values that all parts share.
+    pub(super) fn change_part<R>(
+        &mut self,
+        (stretch, window): (usize, Timestamp),
+        place: usize,
+        change: impl FnOnce(&mut Partial, &mut Vec<f64>) -> R,
+    ) -> R {
+        let bins = self.work.prepared.query.bins.as_ref();
+        self.parts.change_part((window, self.firsts[stretch]), place, |part, list| {
+            if let Some(edges) = bins {
+                part.count_in(edges);
+            }
+            change(part, list)
         })
     }
 
@@ -225,8 +236,8 @@ impl<'a> DeviceRun<'a> {
         self.work.scan.note_statistics(found.len() as u64);
         for (place, statistics) in found {
             let needs = self.work.prepared.needs;
-            self.change(stretch, window, |parts| {
-                parts[place].add_statistics(&statistics, block.bucket_start, needs);
+            self.change_part((stretch, window), place, |part, _| {
+                part.add_statistics(&statistics, block.bucket_start, needs);
             });
         }
         Ok(true)
@@ -310,9 +321,12 @@ impl<'a> DeviceRun<'a> {
                 let text = |at: usize| (samples.times[at], Arc::clone(&texts.dictionary[texts.codes[at] as usize]));
                 [text(run.rows.start), text(run.rows.end - 1)]
             });
-            self.change(run.stretch, run.window, |parts| {
-                let part = &mut parts[place];
-                part.add_run(&samples.times[run.rows.clone()], &samples.values[run.rows.clone()], integers, needs);
+            self.change_part((run.stretch, run.window), place, |part, list| {
+                let values = &samples.values[run.rows.clone()];
+                part.add_run(&samples.times[run.rows.clone()], values, integers, needs);
+                if needs.values {
+                    part.add_values(values, list);
+                }
                 if let Some(texts) = texts {
                     part.add_texts(texts);
                 }
@@ -354,11 +368,11 @@ impl<'a> DeviceRun<'a> {
                     None => self.look_back(place)?,
                 },
             };
-            before = self.change(stretch, window, |parts| {
+            before = self.change_part((stretch, window), place, |part, _| {
                 for at in run.clone() {
                     let Some(sample) = all.known(at) else { continue };
                     if let Some(before) = before.filter(|_| passes(sample.time)) {
-                        parts[place].add_growth(before, sample, nature);
+                        part.add_growth(before, sample, nature);
                     }
                     before = Some(sample);
                 }

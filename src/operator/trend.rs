@@ -133,7 +133,7 @@ struct Means {
 
 impl Means {
     fn take(&mut self, key: Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
-        let (windows, parts) = list.into_parts();
+        let (windows, parts, _) = list.into_parts();
         let mean = |(window, part): (Timestamp, &Partial)| {
             part.mean().filter(|mean| mean.is_finite()).map(|mean| (window, mean))
         };
