@@ -8,11 +8,13 @@ use rayon::slice::ParallelSliceMut;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
+use crate::store::Progress;
 use crate::time::Timestamp;
 
 use super::aggregate::Aggregate;
 use super::cohort::GroupKey;
 use super::filling::Filling;
+use super::looks;
 use super::partial::Partial;
 use super::parts::PartList;
 use super::prepared::Prepared;
@@ -42,11 +44,12 @@ pub(super) struct Answer<'a> {
     /// The place of the column to order by, and whether it falls.
     order: Option<(usize, bool)>,
     ranking: Option<Ranking>,
+    progress: Option<&'a Progress>,
 }
 
 impl<'a> Answer<'a> {
     /// An empty answer, which may hold so many bytes.
-    pub(super) fn new(prepared: &'a Prepared<'a>, most_bytes: usize) -> Self {
+    pub(super) fn new(prepared: &'a Prepared<'a>, most_bytes: usize, progress: Option<&'a Progress>) -> Self {
         let place = |name: &String| columns(prepared).iter().position(|column| column.name == *name);
         let order = prepared.query.order.as_ref().and_then(|(name, falling)| Some((place(name)?, *falling)));
         let first = prepared.query.by.len() + usize::from(prepared.query.every.is_some());
@@ -54,7 +57,7 @@ impl<'a> Answer<'a> {
             let column = top.column.as_ref().and_then(place);
             Ranking::new(top, column.unwrap_or(first))
         });
-        Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes, order, ranking }
+        Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes, order, ranking, progress }
     }
 
     /// Finishes the windows of a group, in parallel where they are many.
@@ -65,8 +68,12 @@ impl<'a> Answer<'a> {
             let prepared = self.prepared;
             let of_each = windows.par_iter().zip(parts.par_chunks_mut(width)).with_min_len(FINISHED_LEAST);
             // Threads do not count who shares the key: they would wait for each other at each row.
-            let finish = |(window, parts): (&Timestamp, &mut [Partial])| finished(prepared, key, *window, parts);
-            let rows: Vec<(Timestamp, Vec<Cell>, Vec<u16>)> = of_each.filter_map(finish).collect();
+            let finish = |(window, parts): (&Timestamp, &mut [Partial])| {
+                // A window may have thousands of values to find a percentile in.
+                let going_on = looks::look_before(self.progress, 1);
+                going_on.map(|()| finished(prepared, key, *window, parts)).transpose()
+            };
+            let rows: Vec<(Timestamp, Vec<Cell>, Vec<u16>)> = of_each.filter_map(finish).collect::<Result<_>>()?;
             self.held_bytes += rows.iter().map(|(_, row, _)| row_bytes(row)).sum::<usize>();
             let with_key = |(window, row, absent)| Finished { key: Arc::clone(key), window, row, absent };
             self.finished.extend(rows.into_iter().map(with_key));
@@ -83,9 +90,9 @@ impl<'a> Answer<'a> {
         let query = self.prepared.query;
         if query.fill == Fill::None && (query.limit.is_some() || self.ranking.is_some()) {
             match (&mut self.ranking, query.limit) {
-                (Some(ranking), _) => ranking.keep(&mut self.finished),
+                (Some(ranking), _) => ranking.keep(&mut self.finished, self.progress)?,
                 (None, limit) => {
-                    self.sort();
+                    self.sort()?;
                     self.finished.truncate(limit.unwrap_or(usize::MAX));
                 }
             }
@@ -103,14 +110,14 @@ impl<'a> Answer<'a> {
     }
 
     /// Puts rows into the order asked for; of equal ones by group, then window.
-    fn sort(&mut self) {
+    fn sort(&mut self) -> Result<()> {
         let by_name = |a: &Finished, b: &Finished| compare_keys(&a.key, &b.key).then_with(|| a.window.cmp(&b.window));
         let order = self.order;
-        self.finished.sort_unstable_by(|a, b| {
+        looks::sort_by(&mut self.finished, self.progress, |a, b| {
             let asked =
                 order.map_or(Ordering::Equal, |(place, falling)| ordered(&a.row[place], &b.row[place], falling));
             asked.then_with(|| by_name(a, b))
-        });
+        })
     }
 
     /// Makes the table.
@@ -118,20 +125,19 @@ impl<'a> Answer<'a> {
         let query = self.prepared.query;
         if let (Some(every), true) = (query.every, query.fill != Fill::None) {
             let row_bytes = self.held_bytes / self.finished.len().max(1);
-            self.finished.sort_unstable_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
+            looks::sort_by(&mut self.finished, self.progress, |a, b| (&a.key, a.window).cmp(&(&b.key, b.window)))?;
             let most = self.most_bytes / row_bytes.max(1);
-            self.finished = Filling::new(self.prepared, every, most).groups(self.finished)?;
+            self.finished = Filling::new(self.prepared, every, most, self.progress).groups(self.finished)?;
         }
         if let Some(mut ranking) = self.ranking {
-            ranking.keep(&mut self.finished);
+            ranking.keep(&mut self.finished, self.progress)?;
         }
         if self.ranking.is_none() || self.order.is_some() {
-            self.sort();
+            self.sort()?;
         }
-        let mut rows: Vec<Vec<Cell>> = self.finished.into_iter().map(|finished| finished.row).collect();
-        rows.truncate(query.limit.unwrap_or(usize::MAX));
+        self.finished.truncate(query.limit.unwrap_or(usize::MAX));
         let mut table = Table::new(columns(self.prepared));
-        rows.into_iter().try_for_each(|row| table.push(row))?;
+        looks::for_each(self.finished, self.progress, |finished| table.push(finished.row))?;
         Ok(table)
     }
 }

@@ -11,6 +11,7 @@ use crate::time::{SECOND_NS, TimeRange, Timestamp};
 use super::distribution::Distribution;
 use super::gaps::{Gaps, all_metrics, columns, visit_times};
 use super::latest::LatestRequest;
+use super::looks::look;
 use super::query::attribute;
 use super::samples::device;
 
@@ -88,12 +89,15 @@ impl Store {
     pub fn device_page(&self, snapshot: &Snapshot, id: &str, progress: Option<&Progress>) -> Result<DevicePage> {
         let entry = device(snapshot, id)?;
         let counters = ScanCounters::default();
-        let scan = all_metrics(snapshot, TimeRange::ALL, &counters)?;
+        let scan = all_metrics(snapshot, TimeRange::ALL, &counters, progress)?;
         let mut intervals = Intervals::default();
-        progress.inspect(|progress| progress.set_total(4));
+        let of_device = LatestRequest::default().filter(attribute("device").is(entry.id.as_str()));
+        let (latest, _) = self.latest(snapshot, &of_device, progress)?;
+        // What was found just now, and four steps.
+        progress.inspect(|progress| progress.set_total(5));
         let step = || {
             progress.inspect(|progress| progress.advance(1));
-            progress.map_or(Ok(()), Progress::check)
+            look(progress)
         };
         let (mut first, mut last, mut samples) = (None, None, 0_i64);
         visit_times(&scan, entry, &mut |times| {
@@ -104,7 +108,7 @@ impl Store {
                 }
             }
             samples += times.len() as i64;
-            progress.map_or(Ok(()), Progress::check)
+            Ok(())
         })?;
         step()?;
         let interval_ns = intervals.median();
@@ -114,7 +118,7 @@ impl Store {
             let longer_than_ns = (interval_ns * GAP_INTERVALS) as i64;
             visit_times(&scan, entry, &mut |times| {
                 found.add(times, longer_than_ns);
-                progress.map_or(Ok(()), Progress::check)
+                Ok(())
             })?;
             gaps.push(found.row(entry.id.to_string()))?;
         }
@@ -123,15 +127,13 @@ impl Store {
         let mut counts: BTreeMap<Severity, i64> = BTreeMap::new();
         snapshot.visit_logs(entry.handle, TimeRange::ALL, &mut |log| {
             *counts.entry(log.severity).or_default() += 1;
-            progress.map_or(Ok(()), Progress::check)?;
+            look(progress)?;
             Ok(true)
         })?;
         let log_records: i64 = counts.values().sum();
         for (severity, count) in counts {
             logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count)])?;
         }
-        let (latest, _) =
-            self.latest(snapshot, &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())), None)?;
         step()?;
         let mut summary = Table::with_names(&["what", "value"]);
         let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.to_owned()), value]);
@@ -149,7 +151,7 @@ impl Store {
         say("last_sample", time(last))?;
         say("usual_interval_s", interval_ns.map_or(Cell::Null, |interval| Cell::Float(interval / SECOND_NS as f64)))?;
         say("log_records", Cell::Integer(log_records))?;
-        let events = events(snapshot, entry.id.as_str())?;
+        let events = events(snapshot, entry.id.as_str(), progress)?;
         step()?;
         Ok(DevicePage { summary, attributes: attribute_history(snapshot, id)?, events, latest, gaps, logs })
     }
@@ -195,9 +197,10 @@ pub fn attribute_statements(snapshot: &Snapshot, id: &str) -> Result<Table> {
     Ok(table)
 }
 
-fn events(snapshot: &Snapshot, id: &str) -> Result<Table> {
+fn events(snapshot: &Snapshot, id: &str, progress: Option<&Progress>) -> Result<Table> {
     let mut table = Table::with_names(&["time", "kind", "labels"]);
     snapshot.events(TimeRange::ALL, None, &mut |event| {
+        look(progress)?;
         if event.device.as_str() == id {
             let labels: Vec<String> = event.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             table.push(vec![

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, MetricType};
+use crate::store::Progress;
 use crate::time::{Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::Finished;
 use super::cohort::GroupKey;
+use super::looks::look_before;
 use super::prepared::Prepared;
 use super::query::{Fill, Query};
 
@@ -27,14 +29,15 @@ pub(super) struct Filling<'a> {
     /// Of each metric whether its values are numbers, and whole ones.
     numbers: Vec<bool>,
     wholes: Vec<bool>,
+    progress: Option<&'a Progress>,
 }
 
 impl<'a> Filling<'a> {
-    pub(super) fn new(prepared: &'a Prepared<'_>, every: Window, most: usize) -> Self {
+    pub(super) fn new(prepared: &'a Prepared<'_>, every: Window, most: usize, progress: Option<&'a Progress>) -> Self {
         let (query, places) = (prepared.query, 0..prepared.expressions.len());
         let numbers = places.clone().map(|place| prepared.metric_type(place) != MetricType::Text).collect();
         let wholes = places.map(|place| prepared.is_whole(place)).collect();
-        Self { query, every, named: query.by.len() + 1, most, numbers, wholes }
+        Self { query, every, named: query.by.len() + 1, most, numbers, wholes, progress }
     }
 
     /// Fills the windows of each group, which stand together, in order.
@@ -59,7 +62,7 @@ impl<'a> Filling<'a> {
             let from = filled.len();
             self.rows(&key, known, (first, last), &mut filled)?;
             match self.query.fill {
-                Fill::Previous | Fill::Linear => self.values(&mut filled[from..]),
+                Fill::Previous | Fill::Linear => self.values(&mut filled[from..])?,
                 Fill::Zero => self.zeros(&mut filled[from..]),
                 Fill::None | Fill::Null => {}
             }
@@ -79,6 +82,7 @@ impl<'a> Filling<'a> {
         let group = any.row[..self.named - 1].to_vec();
         let mut window = first;
         while window <= last {
+            look_before(self.progress, 1)?;
             if filled.len() >= self.most {
                 return Err(Error::new(
                     ErrorKind::LimitExceeded,
@@ -126,11 +130,12 @@ impl<'a> Filling<'a> {
     }
 
     /// Fills the values of one group, metric by metric.
-    fn values(&self, rows: &mut [Finished]) {
+    fn values(&self, rows: &mut [Finished]) -> Result<()> {
         let aggregates = &self.query.aggregates;
         for metric in 0..self.query.metrics.len() {
             let has: Vec<usize> = (0..rows.len()).filter(|row| !rows[*row].absent.contains(&(metric as u16))).collect();
             for (place, before) in has.iter().enumerate() {
+                look_before(self.progress, 1)?;
                 let after = has.get(place + 1).copied();
                 for row in before + 1..after.unwrap_or(rows.len()) {
                     for (number, _) in aggregates.iter().enumerate().filter(|(_, aggregate)| !aggregate.adds_up()) {
@@ -148,6 +153,7 @@ impl<'a> Filling<'a> {
                 }
             }
         }
+        Ok(())
     }
 }
 

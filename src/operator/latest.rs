@@ -83,13 +83,12 @@ impl Store {
         };
         let counters = ScanCounters::default();
         let handles = metrics.iter().map(|metric| metric.handle).collect();
-        let scan = Scan::new(snapshot, request.range, handles, &counters)?;
+        let scan = Scan::new(snapshot, request.range, handles, &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
         let mut table = Table::with_names(&["device", "metric", "time", "value", "unit"]);
         let work = |device: &DeviceEntry| {
-            let how = (request.statistics, progress);
-            let mut found = last_values(&scan, device, &metrics, how)?;
+            let mut found = last_values(&scan, device, &metrics, request.statistics)?;
             found.retain(|_, (time, ..)| {
                 let at = Timestamp::from_nanoseconds(*time);
                 request.attributes.iter().all(|filter| cohort::holds_at(snapshot, device, filter, at))
@@ -116,12 +115,11 @@ fn last_values(
     scan: &Scan<'_>,
     device: &DeviceEntry,
     metrics: &[MetricDefinition],
-    (statistics, progress): (bool, Option<&Progress>),
+    statistics: bool,
 ) -> Result<LastValues> {
     let mut missing: Vec<&MetricDefinition> = metrics.iter().collect();
     let mut found = LastValues::new();
     scan.device_back(device.handle, &mut |piece| {
-        progress.map_or(Ok(()), Progress::check)?;
         let mut left = Vec::new();
         for metric in std::mem::take(&mut missing) {
             let last = match &piece {

@@ -52,7 +52,7 @@ fn ask(store: &Store, query: &Query, budget_bytes: usize) -> crate::Result<(Tabl
         budget_bytes,
         progress: Some(&progress),
     };
-    let mut answer = answer::Answer::new(&prepared, 64 << 20);
+    let mut answer = answer::Answer::new(&prepared, 64 << 20, None);
     execution.run(&mut |key, list| answer.take(&key, list))?;
     let (done, total) = progress.state();
     assert_eq!(done, total, "progress ends at its end");

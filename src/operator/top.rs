@@ -8,8 +8,10 @@ use std::cmp::Ordering;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Cell;
+use crate::store::Progress;
 
 use super::answer::{Finished, compare, compare_keys};
+use super::looks;
 use super::query::Query;
 
 /// Rows below which none are dropped.
@@ -92,11 +94,11 @@ impl Ranking {
     }
 
     /// Keeps the best rows of each window, by window, then rank.
-    pub(super) fn keep(&mut self, rows: &mut Vec<Finished>) {
-        rows.sort_unstable_by(|a, b| {
+    pub(super) fn keep(&mut self, rows: &mut Vec<Finished>, progress: Option<&Progress>) -> Result<()> {
+        looks::sort_by(rows, progress, |a, b| {
             let by_rank = || rank(&a.row[self.place], &b.row[self.place], self.bottom);
             a.window.cmp(&b.window).then_with(by_rank).then_with(|| compare_keys(&a.key, &b.key))
-        });
+        })?;
         let (mut window, mut count) = (None, 0);
         rows.retain(|row| {
             count = if window == Some(row.window) { count + 1 } else { 1 };
@@ -104,6 +106,7 @@ impl Ranking {
             count <= self.groups
         });
         self.rows_most = (2 * rows.len()).max(LEAST_ROWS);
+        Ok(())
     }
 }
 
