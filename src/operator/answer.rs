@@ -127,7 +127,8 @@ impl<'a> Answer<'a> {
             let row_bytes = self.held_bytes / self.finished.len().max(1);
             looks::sort_by(&mut self.finished, self.progress, |a, b| (&a.key, a.window).cmp(&(&b.key, b.window)))?;
             let most = self.most_bytes / row_bytes.max(1);
-            self.finished = Filling::new(self.prepared, every, most, self.progress).groups(self.finished)?;
+            let finished = std::mem::take(&mut self.finished);
+            self.finished = Filling::new(self.prepared, every, most, self.progress).groups(finished)?;
         }
         if let Some(mut ranking) = self.ranking {
             ranking.keep(&mut self.finished, self.progress)?;
@@ -137,8 +138,22 @@ impl<'a> Answer<'a> {
         }
         self.finished.truncate(query.limit.unwrap_or(usize::MAX));
         let mut table = Table::new(columns(self.prepared));
-        looks::for_each(self.finished, self.progress, |finished| table.push(finished.row))?;
-        Ok(table)
+        let take = |finished: &mut Finished| table.push(std::mem::take(&mut finished.row));
+        match looks::for_each(&mut self.finished, self.progress, take) {
+            Ok(()) => Ok(table),
+            Err(error) => {
+                looks::free_later(table);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if self.finished.len() > looks::ROWS_AT_ONCE {
+            looks::free_later(std::mem::take(&mut self.finished));
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::time::{Timestamp, Window};
 use super::aggregate::Aggregate;
 use super::answer::Finished;
 use super::cohort::GroupKey;
-use super::looks::look_before;
+use super::looks::{free_later, look_before};
 use super::prepared::Prepared;
 use super::query::{Fill, Query};
 
@@ -52,6 +52,21 @@ impl<'a> Filling<'a> {
             self.every.start_of(Timestamp::from_nanoseconds(range.to.nanoseconds() - 1))
         };
         let mut filled = Vec::new();
+        match self.fill(finished, (first, last), &mut filled) {
+            Ok(()) => Ok(filled),
+            Err(error) => {
+                free_later(filled);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(
+        &self,
+        finished: Vec<Finished>,
+        (first, last): (Timestamp, Timestamp),
+        filled: &mut Vec<Finished>,
+    ) -> Result<()> {
         let mut rest = finished.into_iter().peekable();
         while let Some(row) = rest.next() {
             let key = Arc::clone(&row.key);
@@ -60,14 +75,14 @@ impl<'a> Filling<'a> {
                 known.insert(next.window, next);
             }
             let from = filled.len();
-            self.rows(&key, known, (first, last), &mut filled)?;
+            self.rows(&key, known, (first, last), filled)?;
             match self.query.fill {
                 Fill::Previous | Fill::Linear => self.values(&mut filled[from..])?,
                 Fill::Zero => self.zeros(&mut filled[from..]),
                 Fill::None | Fill::Null => {}
             }
         }
-        Ok(filled)
+        Ok(())
     }
 
     /// Appends a row for each window of a group.

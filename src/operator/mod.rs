@@ -109,11 +109,12 @@ fn query_snapshot(
     let memory_bytes = store.options().memory_bytes;
     let execution =
         passes::Execution { prepared: &prepared, snapshot, counters, budget_bytes: memory_bytes / 4, progress };
-    let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5, progress);
-    store.install(|| execution.run(&mut |key, list| answer.take(&key, list)))?;
-    let scanned = Instant::now();
-    let table = answer.table()?;
-    let threads = store.install(rayon::current_num_threads);
+    let (table, scanned, threads) = store.install(|| {
+        let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5, progress);
+        execution.run(&mut |key, list| answer.take(&key, list))?;
+        let scanned = Instant::now();
+        Ok::<_, crate::error::Error>((answer.table()?, scanned, rayon::current_num_threads()))
+    })?;
     let explain = Explain::new(counters, planned - started, scanned - planned, scanned.elapsed(), threads);
     Ok((table, explain))
 }
