@@ -160,7 +160,7 @@ fn check_groups(table: &Table, expected: &BTreeMap<(Vec<String>, i64), Samples>,
         .iter()
         .map(|row| {
             let text = |cell: &Cell| match cell {
-                Cell::Text(text) => text.clone(),
+                Cell::Text(text) => text.to_string(),
                 Cell::Null => String::new(),
                 other => panic!("{other:?} as a group"),
             };

@@ -28,4 +28,4 @@ pub use log::{LogRecord, Severity, StoredLog};
 pub use metric::{MetricDefinition, MetricType, Nature, Value};
 pub use name::{AttributeName, DeviceId, MetricName};
 pub use rows::merge_rows;
-pub use table::{Cell, Table, TableColumn};
+pub use table::{Cell, Rows, Table, TableColumn};

@@ -15,7 +15,6 @@ use crate::model::{
     Column, DeviceHandle, DeviceRows, MetricDefinition, MetricHandle, MetricType, Presence, TextValues, Value, Values,
 };
 use crate::scan::{Piece, Scan};
-use crate::store::Progress;
 use crate::time::{TimeRange, Timestamp};
 
 use super::column::{number, passing};
@@ -139,7 +138,6 @@ impl<'a> AsOf<'a> {
         rows: &DeviceRows,
         (scan, earlier): (&Scan<'_>, &Scan<'_>),
         device: DeviceHandle,
-        progress: Option<&Progress>,
     ) -> Result<()> {
         let Some(first) = rows.times.first().filter(|_| !self.begun) else { return Ok(()) };
         self.begun = true;
@@ -148,7 +146,6 @@ impl<'a> AsOf<'a> {
             return Ok(());
         }
         earlier.device_back(device, &mut |piece| {
-            progress.map_or(Ok(()), Progress::check)?;
             let rows = match piece {
                 Piece::Block(block) if block.times.1 < oldest => return Ok(false),
                 Piece::Block(block) => earlier.rows(&block)?,
@@ -305,7 +302,7 @@ impl DeviceRun<'_> {
     /// Adds rows of metrics that are aligned.
     pub(super) fn aligned_rows(&mut self, rows: &DeviceRows, as_of: &mut AsOf<'_>) -> Result<()> {
         let prepared = self.work.prepared;
-        as_of.begin(rows, (self.work.scan, self.work.earlier), self.device, self.work.progress)?;
+        as_of.begin(rows, (self.work.scan, self.work.earlier), self.device)?;
         let mut before: Option<(MetricHandle, Cow<'_, DeviceRows>, Option<Vec<u32>>)> = None;
         for (place, operands) in prepared.operands.iter().enumerate() {
             let left = operands[0].handle;

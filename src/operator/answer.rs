@@ -3,16 +3,18 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
-use rayon::slice::ParallelSliceMut;
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
+use crate::store::Progress;
 use crate::time::Timestamp;
 
 use super::aggregate::Aggregate;
 use super::cohort::GroupKey;
 use super::filling::Filling;
+use super::looks;
 use super::partial::Partial;
 use super::parts::PartList;
 use super::prepared::Prepared;
@@ -24,11 +26,12 @@ const FINISHED_AT_ONCE: usize = 8_192;
 /// Fewer are not worth another thread.
 const FINISHED_LEAST: usize = 256;
 
-/// One group and window, finished: its row, group and window first.
+/// One group and window, finished.
 pub(super) struct Finished {
     pub(super) key: Arc<GroupKey>,
     pub(super) window: Timestamp,
-    pub(super) row: Vec<Cell>,
+    /// Where its row begins in the list of cells: group and window first.
+    pub(super) row: usize,
     /// Places of the metrics that have no sample here; kept for filling alone.
     pub(super) absent: Vec<u16>,
 }
@@ -37,16 +40,21 @@ pub(super) struct Finished {
 pub(super) struct Answer<'a> {
     prepared: &'a Prepared<'a>,
     finished: Vec<Finished>,
+    /// Cells of all rows, also of those that were dropped since.
+    cells: Vec<Cell>,
+    /// Cells of a row.
+    width: usize,
     held_bytes: usize,
     most_bytes: usize,
     /// The place of the column to order by, and whether it falls.
     order: Option<(usize, bool)>,
     ranking: Option<Ranking>,
+    progress: Option<&'a Progress>,
 }
 
 impl<'a> Answer<'a> {
     /// An empty answer, which may hold so many bytes.
-    pub(super) fn new(prepared: &'a Prepared<'a>, most_bytes: usize) -> Self {
+    pub(super) fn new(prepared: &'a Prepared<'a>, most_bytes: usize, progress: Option<&'a Progress>) -> Self {
         let place = |name: &String| columns(prepared).iter().position(|column| column.name == *name);
         let order = prepared.query.order.as_ref().and_then(|(name, falling)| Some((place(name)?, *falling)));
         let first = prepared.query.by.len() + usize::from(prepared.query.every.is_some());
@@ -54,23 +62,27 @@ impl<'a> Answer<'a> {
             let column = top.column.as_ref().and_then(place);
             Ranking::new(top, column.unwrap_or(first))
         });
-        Self { prepared, finished: Vec::new(), held_bytes: 0, most_bytes, order, ranking }
+        let width = columns(prepared).len();
+        let (finished, cells) = (Vec::new(), Vec::new());
+        Self { prepared, finished, cells, width, held_bytes: 0, most_bytes, order, ranking, progress }
     }
 
     /// Finishes the windows of a group, in parallel where they are many.
     pub(super) fn take(&mut self, key: &Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
         let (windows, mut parts, values) = list.into_parts();
-        let width = self.prepared.operands.len();
-        for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * width)) {
-            let prepared = self.prepared;
-            let of_each = windows.par_iter().zip(parts.par_chunks_mut(width)).with_min_len(FINISHED_LEAST);
-            // Threads do not count who shares the key: they would wait for each other at each row.
-            let finish =
-                |(window, parts): (&Timestamp, &mut [Partial])| finished(prepared, key, *window, (parts, &values));
-            let rows: Vec<(Timestamp, Vec<Cell>, Vec<u16>)> = of_each.filter_map(finish).collect();
-            self.held_bytes += rows.iter().map(|(_, row, _)| row_bytes(row)).sum::<usize>();
-            let with_key = |(window, row, absent)| Finished { key: Arc::clone(key), window, row, absent };
-            self.finished.extend(rows.into_iter().map(with_key));
+        let operands = self.prepared.operands.len();
+        let named = |value: &String| if value.is_empty() { Cell::Null } else { Cell::Text(value.as_str().into()) };
+        let group: Vec<Cell> = key.iter().map(named).collect();
+        for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * operands)) {
+            let (prepared, progress) = (self.prepared, self.progress);
+            let pieces = windows.par_chunks(FINISHED_LEAST).zip(parts.par_chunks_mut(FINISHED_LEAST * operands));
+            let finish = |(windows, parts): (&[Timestamp], &mut [Partial])| {
+                // A window may have thousands of values to find a percentile in.
+                looks::look_before(progress, windows.len())?;
+                Ok(Piece::of(prepared, windows, (parts, &values)))
+            };
+            let pieces = pieces.map(finish).collect::<Result<Vec<_>>>()?;
+            pieces.into_iter().for_each(|piece| self.append(key, &group, piece));
             let ranks = self.ranking.is_some_and(|ranking| ranking.is_passed(self.finished.len()));
             if self.held_bytes > self.most_bytes || ranks {
                 self.prune()?;
@@ -79,18 +91,50 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
+    /// Appends rows of a group. Its name becomes part of them here: threads that count who shares it would wait for each other.
+    fn append(&mut self, key: &Arc<GroupKey>, group: &[Cell], mut piece: Piece) {
+        let start = self.cells.len();
+        self.cells.append(&mut piece.cells);
+        for (number, (window, absent)) in piece.windows.into_iter().enumerate() {
+            let row = start + number * self.width;
+            self.cells[row..row + group.len()].clone_from_slice(group);
+            self.held_bytes += row_bytes(&self.cells[row + group.len()..row + self.width]);
+            self.finished.push(Finished { key: Arc::clone(key), window, row, absent });
+        }
+    }
+
+    /// Puts the cells of all rows one after the other, in the order of the rows.
+    fn compact(&mut self) -> Result<()> {
+        let width = self.width;
+        if self.finished.iter().enumerate().all(|(number, finished)| finished.row == number * width) {
+            self.cells.truncate(self.finished.len() * width);
+            return Ok(());
+        }
+        let mut cells = Vec::with_capacity(self.finished.len() * width);
+        looks::for_each(&mut self.finished, self.progress, |finished| {
+            let row = &mut self.cells[finished.row..finished.row + width];
+            finished.row = cells.len();
+            cells.extend(row.iter_mut().map(|cell| std::mem::replace(cell, Cell::Null)));
+            Ok(())
+        })?;
+        self.cells = cells;
+        Ok(())
+    }
+
     /// Drops what a limit leaves out of the answer, whatever comes; an error where that is not enough.
     fn prune(&mut self) -> Result<()> {
         let query = self.prepared.query;
         if query.fill == Fill::None && (query.limit.is_some() || self.ranking.is_some()) {
             match (&mut self.ranking, query.limit) {
-                (Some(ranking), _) => ranking.keep(&mut self.finished),
+                (Some(ranking), _) => ranking.keep((&mut self.finished, &self.cells), self.progress)?,
                 (None, limit) => {
-                    self.sort();
+                    self.sort()?;
                     self.finished.truncate(limit.unwrap_or(usize::MAX));
                 }
             }
-            self.held_bytes = self.finished.iter().map(|finished| row_bytes(&finished.row)).sum();
+            self.compact()?;
+            let named = self.prepared.query.by.len();
+            self.held_bytes = self.cells.chunks(self.width).map(|row| row_bytes(&row[named..])).sum();
         }
         if self.held_bytes > self.most_bytes {
             let (rows, most) = (self.finished.len(), self.most_bytes >> 20);
@@ -104,14 +148,13 @@ impl<'a> Answer<'a> {
     }
 
     /// Puts rows into the order asked for; of equal ones by group, then window.
-    fn sort(&mut self) {
+    fn sort(&mut self) -> Result<()> {
         let by_name = |a: &Finished, b: &Finished| compare_keys(&a.key, &b.key).then_with(|| a.window.cmp(&b.window));
-        let order = self.order;
-        self.finished.sort_unstable_by(|a, b| {
-            let asked =
-                order.map_or(Ordering::Equal, |(place, falling)| ordered(&a.row[place], &b.row[place], falling));
-            asked.then_with(|| by_name(a, b))
-        });
+        let (order, cells) = (self.order, &self.cells);
+        looks::sort_by(&mut self.finished, self.progress, |a, b| {
+            let by_cell = |(place, falling)| ordered(&cells[a.row + place], &cells[b.row + place], falling);
+            order.map_or(Ordering::Equal, by_cell).then_with(|| by_name(a, b))
+        })
     }
 
     /// Makes the table.
@@ -119,28 +162,70 @@ impl<'a> Answer<'a> {
         let query = self.prepared.query;
         if let (Some(every), true) = (query.every, query.fill != Fill::None) {
             let row_bytes = self.held_bytes / self.finished.len().max(1);
-            self.finished.sort_unstable_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
+            looks::sort_by(&mut self.finished, self.progress, |a, b| (&a.key, a.window).cmp(&(&b.key, b.window)))?;
             let most = self.most_bytes / row_bytes.max(1);
-            self.finished = Filling::new(self.prepared, every, most).groups(self.finished)?;
+            let finished = std::mem::take(&mut self.finished);
+            let filling = Filling::new(self.prepared, every, most, self.progress);
+            self.finished = filling.groups(finished, &mut self.cells)?;
         }
         if let Some(mut ranking) = self.ranking {
-            ranking.keep(&mut self.finished);
+            ranking.keep((&mut self.finished, &self.cells), self.progress)?;
         }
         if self.ranking.is_none() || self.order.is_some() {
-            self.sort();
+            self.sort()?;
         }
-        let mut rows: Vec<Vec<Cell>> = self.finished.into_iter().map(|finished| finished.row).collect();
-        rows.truncate(query.limit.unwrap_or(usize::MAX));
-        let mut table = Table::new(columns(self.prepared));
-        rows.into_iter().try_for_each(|row| table.push(row))?;
-        Ok(table)
+        self.finished.truncate(query.limit.unwrap_or(usize::MAX));
+        self.compact()?;
+        Ok(Table::of_cells(columns(self.prepared), std::mem::take(&mut self.cells)))
     }
 }
 
-/// What a row takes: cells and texts, and what the allocator and the lists around them take.
-fn row_bytes(row: &Vec<Cell>) -> usize {
-    let texts: usize = row.iter().map(|cell| if let Cell::Text(text) = cell { text.len() + 24 } else { 0 }).sum();
-    row.capacity() * size_of::<Cell>() + texts + 16 + size_of::<Finished>()
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if self.finished.len() > looks::ROWS_AT_ONCE {
+            looks::free_later((std::mem::take(&mut self.finished), std::mem::take(&mut self.cells)));
+        }
+    }
+}
+
+/// Finished rows of some windows of a group, without its name.
+struct Piece {
+    windows: Vec<(Timestamp, Vec<u16>)>,
+    cells: Vec<Cell>,
+}
+
+impl Piece {
+    /// Finishes windows that have samples.
+    fn of(prepared: &Prepared<'_>, windows: &[Timestamp], (parts, values): (&mut [Partial], &[f64])) -> Self {
+        let (query, operands) = (prepared.query, prepared.operands.len());
+        let (named, width) = (query.by.len(), query.aggregates.len() * operands + 1);
+        let cells = Vec::with_capacity(windows.len() * (named + width));
+        let mut piece = Self { windows: Vec::with_capacity(windows.len()), cells };
+        for (window, parts) in windows.iter().zip(parts.chunks_mut(operands)) {
+            if parts.iter().all(|part| part.is_empty()) {
+                continue;
+            }
+            let absent = match query.fill {
+                Fill::None => Vec::new(),
+                _ => (0..operands).filter(|place| parts[*place].count() == 0).map(|place| place as u16).collect(),
+            };
+            piece.windows.push((*window, absent));
+            piece.cells.extend(std::iter::repeat_n(Cell::Null, named));
+            piece.cells.extend(query.every.map(|_| Cell::Time(*window)));
+            for (place, part) in parts.iter_mut().enumerate() {
+                let metric_type = prepared.metric_type(place);
+                let finish = |aggregate: &Aggregate| part.finish(*aggregate, metric_type, values);
+                piece.cells.extend(query.aggregates.iter().map(finish));
+            }
+        }
+        piece
+    }
+}
+
+/// What a row takes: cells and their texts, without those of its group, and what the allocator and the lists around them take.
+fn row_bytes(row: &[Cell]) -> usize {
+    let texts = |cell: &Cell| if let Cell::Text(text) = cell { text.len() + 32 } else { 0 };
+    (row.len() + 1) * size_of::<Cell>() + row.iter().map(texts).sum::<usize>() + size_of::<Finished>()
 }
 
 /// The order of two cells of the column asked for; missing values come last.
@@ -191,31 +276,6 @@ fn unit_of(aggregate: Aggregate, unit: String) -> Option<String> {
         Aggregate::Variance => Some(format!("({unit})^2")),
         _ => Some(unit),
     }
-}
-
-/// The row of a group's window; `None` where it has no samples.
-fn finished(
-    prepared: &Prepared<'_>,
-    key: &GroupKey,
-    window: Timestamp,
-    (parts, values): (&mut [Partial], &[f64]),
-) -> Option<(Timestamp, Vec<Cell>, Vec<u16>)> {
-    if parts.iter().all(|part| part.is_empty()) {
-        return None;
-    }
-    let query = prepared.query;
-    let absent = match query.fill {
-        Fill::None => Vec::new(),
-        _ => (0..parts.len()).filter(|place| parts[*place].count() == 0).map(|place| place as u16).collect(),
-    };
-    let mut row = Vec::with_capacity(key.len() + 1 + parts.len() * query.aggregates.len());
-    row.extend(key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) }));
-    row.extend(query.every.map(|_| Cell::Time(window)));
-    for (place, part) in parts.iter_mut().enumerate() {
-        let metric_type = prepared.metric_type(place);
-        row.extend(query.aggregates.iter().map(|aggregate| part.finish(*aggregate, metric_type, values)));
-    }
-    Some((window, row, absent))
 }
 
 /// The order of two groups.

@@ -11,6 +11,7 @@ use crate::time::{SECOND_NS, TimeRange, Timestamp};
 use super::distribution::Distribution;
 use super::gaps::{Gaps, all_metrics, columns, visit_times};
 use super::latest::LatestRequest;
+use super::looks::look;
 use super::query::attribute;
 use super::samples::device;
 
@@ -88,12 +89,15 @@ impl Store {
     pub fn device_page(&self, snapshot: &Snapshot, id: &str, progress: Option<&Progress>) -> Result<DevicePage> {
         let entry = device(snapshot, id)?;
         let counters = ScanCounters::default();
-        let scan = all_metrics(snapshot, TimeRange::ALL, &counters)?;
+        let scan = all_metrics(snapshot, TimeRange::ALL, &counters, progress)?;
         let mut intervals = Intervals::default();
-        progress.inspect(|progress| progress.set_total(4));
+        let of_device = LatestRequest::default().filter(attribute("device").is(entry.id.as_str()));
+        let (latest, _) = self.latest(snapshot, &of_device, progress)?;
+        // What was found just now, and four steps.
+        progress.inspect(|progress| progress.set_total(5));
         let step = || {
             progress.inspect(|progress| progress.advance(1));
-            progress.map_or(Ok(()), Progress::check)
+            look(progress)
         };
         let (mut first, mut last, mut samples) = (None, None, 0_i64);
         visit_times(&scan, entry, &mut |times| {
@@ -104,7 +108,7 @@ impl Store {
                 }
             }
             samples += times.len() as i64;
-            progress.map_or(Ok(()), Progress::check)
+            Ok(())
         })?;
         step()?;
         let interval_ns = intervals.median();
@@ -114,7 +118,7 @@ impl Store {
             let longer_than_ns = (interval_ns * GAP_INTERVALS) as i64;
             visit_times(&scan, entry, &mut |times| {
                 found.add(times, longer_than_ns);
-                progress.map_or(Ok(()), Progress::check)
+                Ok(())
             })?;
             gaps.push(found.row(entry.id.to_string()))?;
         }
@@ -123,33 +127,31 @@ impl Store {
         let mut counts: BTreeMap<Severity, i64> = BTreeMap::new();
         snapshot.visit_logs(entry.handle, TimeRange::ALL, &mut |log| {
             *counts.entry(log.severity).or_default() += 1;
-            progress.map_or(Ok(()), Progress::check)?;
+            look(progress)?;
             Ok(true)
         })?;
         let log_records: i64 = counts.values().sum();
         for (severity, count) in counts {
-            logs.push(vec![Cell::Text(severity.as_str().to_owned()), Cell::Integer(count)])?;
+            logs.push(vec![Cell::Text(severity.as_str().into()), Cell::Integer(count)])?;
         }
-        let (latest, _) =
-            self.latest(snapshot, &LatestRequest::default().filter(attribute("device").is(entry.id.as_str())), None)?;
         step()?;
         let mut summary = Table::with_names(&["what", "value"]);
-        let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.to_owned()), value]);
+        let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.into()), value]);
         let time = |time: Option<i64>| time.map_or(Cell::Null, |time| Cell::Time(Timestamp::from_nanoseconds(time)));
-        say("device", Cell::Text(entry.id.to_string()))?;
+        say("device", Cell::Text(entry.id.as_str().into()))?;
         if !entry.aliases.is_empty() {
             let others: Vec<&str> = entry.aliases.iter().map(|alias| alias.as_str()).collect();
-            say("other ids", Cell::Text(others.join(", ")))?;
+            say("other ids", Cell::Text(others.join(", ").into()))?;
         }
         let stage = last
             .and_then(|last| snapshot.attributes().value_at(entry.handle, STAGE, Timestamp::from_nanoseconds(last)));
-        say("stage", stage.map_or(Cell::Null, |stage| Cell::Text(stage.to_text())))?;
+        say("stage", stage.map_or(Cell::Null, |stage| Cell::Text(stage.to_text().into())))?;
         say("samples", Cell::Integer(samples))?;
         say("first_sample", time(first))?;
         say("last_sample", time(last))?;
         say("usual_interval_s", interval_ns.map_or(Cell::Null, |interval| Cell::Float(interval / SECOND_NS as f64)))?;
         say("log_records", Cell::Integer(log_records))?;
-        let events = events(snapshot, entry.id.as_str())?;
+        let events = events(snapshot, entry.id.as_str(), progress)?;
         step()?;
         Ok(DevicePage { summary, attributes: attribute_history(snapshot, id)?, events, latest, gaps, logs })
     }
@@ -167,7 +169,7 @@ pub fn attribute_history(snapshot: &Snapshot, id: &str) -> Result<Table> {
         for span in snapshot.attributes().spans(entry.handle, name.as_str(), TimeRange::ALL) {
             let Some(value) = span.value else { continue };
             let (from, to) = (end(span.range.from, Timestamp::MIN), end(span.range.to, Timestamp::MAX));
-            table.push(vec![Cell::Text(name.to_string()), Cell::Text(value.to_text()), from, to])?;
+            table.push(vec![Cell::Text(name.as_str().into()), Cell::Text(value.to_text().into()), from, to])?;
         }
     }
     Ok(table)
@@ -184,8 +186,8 @@ pub fn attribute_statements(snapshot: &Snapshot, id: &str) -> Result<Table> {
     let end = |at: Timestamp, open: Timestamp| if at == open { Cell::Null } else { Cell::Time(at) };
     for said in snapshot.attributes().assertions(entry.handle) {
         table.push(vec![
-            Cell::Text(said.attribute.to_string()),
-            said.value.map_or(Cell::Null, |value| Cell::Text(value.to_text())),
+            Cell::Text(said.attribute.as_str().into()),
+            said.value.map_or(Cell::Null, |value| Cell::Text(value.to_text().into())),
             end(said.range.from, Timestamp::MIN),
             end(said.range.to, Timestamp::MAX),
             Cell::Integer(said.sequence.0 as i64),
@@ -195,15 +197,16 @@ pub fn attribute_statements(snapshot: &Snapshot, id: &str) -> Result<Table> {
     Ok(table)
 }
 
-fn events(snapshot: &Snapshot, id: &str) -> Result<Table> {
+fn events(snapshot: &Snapshot, id: &str, progress: Option<&Progress>) -> Result<Table> {
     let mut table = Table::with_names(&["time", "kind", "labels"]);
     snapshot.events(TimeRange::ALL, None, &mut |event| {
+        look(progress)?;
         if event.device.as_str() == id {
             let labels: Vec<String> = event.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             table.push(vec![
                 Cell::Time(event.time),
-                Cell::Text(event.kind.as_str().to_owned()),
-                Cell::Text(labels.join(" ")),
+                Cell::Text(event.kind.as_str().into()),
+                Cell::Text(labels.join(" ").into()),
             ])?;
         }
         Ok(true)

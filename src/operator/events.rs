@@ -8,6 +8,7 @@ use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
 
 use super::cohort;
+use super::looks::look;
 use super::query::AttributeFilter;
 
 /// Which events: all, until they are narrowed.
@@ -71,7 +72,7 @@ impl Store {
             .collect();
         progress.inspect(|progress| progress.set_total(1));
         snapshot.events(request.range, request.kind, &mut |event| {
-            progress.map_or(Ok(()), Progress::check)?;
+            look(progress)?;
             let inside = stretches.get(event.device.as_str());
             if inside.is_some_and(|ranges| ranges.iter().any(|range| range.contains(event.time))) {
                 return visit(event);

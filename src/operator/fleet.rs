@@ -7,6 +7,8 @@ use crate::catalog::DeviceEntry;
 use crate::error::Result;
 use crate::store::{Progress, Store};
 
+use super::looks::look;
+
 /// Devices that are worked on before their results are taken.
 pub(super) const WAVE: usize = 32;
 
@@ -23,7 +25,7 @@ pub(super) fn by_device<R: Send>(
         let results: Vec<Result<R>> = store.install(|| {
             wave.into_par_iter()
                 .map(|device| {
-                    progress.map_or(Ok(()), Progress::check)?;
+                    look(progress)?;
                     work(device)
                 })
                 .collect()

@@ -64,26 +64,23 @@ impl Store {
             return Err(Error::new(ErrorKind::InvalidInput, "a gap is longer than some positive duration"));
         }
         let counters = ScanCounters::default();
-        let scan = all_metrics(snapshot, request.range, &counters)?;
+        let scan = all_metrics(snapshot, request.range, &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
         let mut table = Table::new(columns());
         let work = |device: &DeviceEntry| {
             let mut gaps = Gaps::default();
             let mut slice = EncodedSlice::default();
-            scan.device(device.handle, &mut |piece| {
-                progress.map_or(Ok(()), Progress::check)?;
-                match piece {
-                    Piece::Block(block) => {
-                        scan.encoded_times(&block, &mut slice)?;
-                        scan.note_read(1, slice.rows() as u64, slice.bytes_read());
-                        gaps.add_packed(&mut slice.packed_times()?, request.longer_than_ns)
-                            .map_err(|error| slice.located(error))
-                    }
-                    Piece::Rows(rows) => {
-                        gaps.add(&rows.times, request.longer_than_ns);
-                        Ok(())
-                    }
+            scan.device(device.handle, &mut |piece| match piece {
+                Piece::Block(block) => {
+                    scan.encoded_times(&block, &mut slice)?;
+                    scan.note_read(1, slice.rows() as u64, slice.bytes_read());
+                    gaps.add_packed(&mut slice.packed_times()?, request.longer_than_ns)
+                        .map_err(|error| slice.located(error))
+                }
+                Piece::Rows(rows) => {
+                    gaps.add(&rows.times, request.longer_than_ns);
+                    Ok(())
                 }
             })?;
             Ok((device.id.to_string(), gaps))
@@ -117,8 +114,9 @@ pub(super) fn all_metrics<'a>(
     snapshot: &'a Snapshot,
     range: TimeRange,
     counters: &'a ScanCounters,
+    progress: Option<&'a Progress>,
 ) -> Result<Scan<'a>> {
-    Scan::new(snapshot, range, snapshot.catalog().metrics().map(|metric| metric.handle).collect(), counters)
+    Scan::new(snapshot, range, snapshot.catalog().metrics().map(|metric| metric.handle).collect(), counters, progress)
 }
 
 /// Visits the instants of a device in time order, piece by piece.
@@ -200,7 +198,7 @@ impl Gaps {
     pub(super) fn row(&self, device: String) -> Vec<Cell> {
         let seconds = |ns: i128| Cell::Float(ns as f64 / SECOND_NS as f64);
         vec![
-            Cell::Text(device),
+            Cell::Text(device.into()),
             Cell::Integer(self.count),
             seconds(self.total_ns),
             self.longest.map_or(Cell::Null, |(longest, _)| seconds(longest)),

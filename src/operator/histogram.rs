@@ -16,7 +16,7 @@ use super::cohort::GroupKey;
 use super::explain::Explain;
 use super::query::{AttributeFilter, Query, ValueFilter};
 use super::run::DeviceRun;
-use super::{Expression, passes, prepared, query_snapshot};
+use super::{Expression, looks, passes, prepared, query_snapshot};
 
 /// A histogram of a metric.
 #[derive(Debug, Clone)]
@@ -124,16 +124,20 @@ impl Store {
         let mut query = histogram.query.distinct(|name| snapshot.catalog().metric(name).is_some())?;
         let unit = prepared::Prepared::new(snapshot, &query)?.unit(0);
         let mut counts = Counts { found: Vec::new(), left_bytes: self.options().memory_bytes / 8 * 5 };
+        let counters = ScanCounters::default();
+        let threads = self.install(rayon::current_num_threads);
+        let planned = Instant::now();
         query.bins = match histogram.bins {
-            Bins::Width(_) => match extremes(self, snapshot, &query, progress)? {
+            Bins::Width(_) => match extremes(self, snapshot, &query, (&counters, progress))? {
                 Some(extremes) => Some(histogram.bins.cut(Some(extremes))?),
-                None => return Ok((Table::new(columns(&query, unit)), Explain::default())),
+                None => {
+                    let explain = Explain::of(&counters, started, planned, threads);
+                    return Ok((Table::new(columns(&query, unit)), explain));
+                }
             },
             _ => Some(histogram.bins.cut(None)?),
         };
-        let counters = ScanCounters::default();
         let prepared = prepared::Prepared::new(snapshot, &query)?;
-        let planned = Instant::now();
         let execution = passes::Execution {
             prepared: &prepared,
             snapshot,
@@ -152,8 +156,7 @@ impl Store {
         })?;
         let scanned = Instant::now();
         let mut table = Table::new(columns(&query, unit));
-        counts.give(&query, &mut table)?;
-        let threads = self.install(rayon::current_num_threads);
+        counts.give(&query, &mut table, progress)?;
         let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
         Ok((table, explain))
     }
@@ -164,11 +167,14 @@ fn extremes(
     store: &Store,
     snapshot: &Snapshot,
     query: &Query,
-    progress: Option<&Progress>,
+    (counters, progress): (&ScanCounters, Option<&Progress>),
 ) -> Result<Option<(f64, f64)>> {
     let mut whole = query.clone().aggregate([Aggregate::Min, Aggregate::Max]).by(Vec::<String>::new());
     whole.every = None;
-    let (table, _) = query_snapshot(store, snapshot, &whole, progress)?;
+    // What is read for it is work of the histogram; its segments are the same.
+    let looked_at = ScanCounters::default();
+    let (table, _) = query_snapshot(store, snapshot, &whole, (&looked_at, progress))?;
+    counters.add_reads(&looked_at);
     let number = |cell: &Cell| match cell {
         Cell::Float(value) => Some(*value),
         Cell::Integer(value) => Some(*value as f64),
@@ -202,16 +208,18 @@ impl Counts {
         Ok(())
     }
 
-    fn give(mut self, query: &Query, table: &mut Table) -> Result<()> {
+    fn give(mut self, query: &Query, table: &mut Table, progress: Option<&Progress>) -> Result<()> {
         let Some(edges) = &query.bins else { return Ok(()) };
-        self.found.sort_unstable_by(|a, b| compare_keys(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
+        looks::sort_by(&mut self.found, progress, |a, b| compare_keys(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)))?;
         let edge = |edge: Option<f64>| edge.map_or(Cell::Null, Cell::Float);
         for (key, window, counts) in self.found {
+            looks::look_before(progress, counts.len())?;
             for ((from, to), count) in edges.bounds().zip(counts) {
-                let group = key.iter().map(|text| if text.is_empty() { Cell::Null } else { Cell::Text(text.clone()) });
+                let group =
+                    key.iter().map(|text| if text.is_empty() { Cell::Null } else { Cell::Text(text.as_str().into()) });
                 let window = query.every.map(|_| Cell::Time(window));
                 let bin = [edge(from), edge(to), Cell::Integer(count as i64)];
-                table.push(group.chain(window).chain(bin).collect())?;
+                table.push(group.chain(window).chain(bin))?;
             }
         }
         Ok(())

@@ -83,13 +83,12 @@ impl Store {
         };
         let counters = ScanCounters::default();
         let handles = metrics.iter().map(|metric| metric.handle).collect();
-        let scan = Scan::new(snapshot, request.range, handles, &counters)?;
+        let scan = Scan::new(snapshot, request.range, handles, &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
         let mut table = Table::with_names(&["device", "metric", "time", "value", "unit"]);
         let work = |device: &DeviceEntry| {
-            let how = (request.statistics, progress);
-            let mut found = last_values(&scan, device, &metrics, how)?;
+            let mut found = last_values(&scan, device, &metrics, request.statistics)?;
             found.retain(|_, (time, ..)| {
                 let at = Timestamp::from_nanoseconds(*time);
                 request.attributes.iter().all(|filter| cohort::holds_at(snapshot, device, filter, at))
@@ -98,9 +97,9 @@ impl Store {
         };
         by_device(self, &devices, progress, work, |(device, found)| {
             for (name, (time, value, unit)) in found {
-                let unit = unit.map_or(Cell::Null, Cell::Text);
+                let unit = unit.map_or(Cell::Null, |unit| Cell::Text(unit.into()));
                 let time = Cell::Time(Timestamp::from_nanoseconds(time));
-                table.push(vec![Cell::Text(device.clone()), Cell::Text(name), time, value, unit])?;
+                table.push(vec![Cell::Text(device.as_str().into()), Cell::Text(name.into()), time, value, unit])?;
             }
             Ok(())
         })?;
@@ -116,12 +115,11 @@ fn last_values(
     scan: &Scan<'_>,
     device: &DeviceEntry,
     metrics: &[MetricDefinition],
-    (statistics, progress): (bool, Option<&Progress>),
+    statistics: bool,
 ) -> Result<LastValues> {
     let mut missing: Vec<&MetricDefinition> = metrics.iter().collect();
     let mut found = LastValues::new();
     scan.device_back(device.handle, &mut |piece| {
-        progress.map_or(Ok(()), Progress::check)?;
         let mut left = Vec::new();
         for metric in std::mem::take(&mut missing) {
             let last = match &piece {
@@ -174,6 +172,6 @@ pub(super) fn cell(values: &Values, place: usize) -> Cell {
         Values::Float(values) => Cell::Float(values[place]),
         Values::Integer(values) => Cell::Integer(values[place]),
         Values::Boolean(values) => Cell::Boolean(values[place]),
-        Values::Text(values) => Cell::Text(values.get(place).to_owned()),
+        Values::Text(values) => Cell::Text(values.get(place).into()),
     }
 }

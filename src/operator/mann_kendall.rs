@@ -6,6 +6,11 @@
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+use crate::error::Result;
+use crate::store::Progress;
+
+use super::looks::{ROWS_AT_ONCE, look};
+
 /// A series with more pairs than this (2,000 points have as many) takes this many of them.
 const PAIRS_MAX: usize = 2_000_000;
 
@@ -105,33 +110,35 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 ///
 /// The correlation is that of the series as it stands (von Storch 1995), not of what a fitted trend leaves: a trend fitted to a
 /// correlated null takes correlation away with it, and at AR 0.9 the false alarms rise from 6% to 9%.
-pub(super) fn p_value(y: &[f64]) -> Option<f64> {
+pub(super) fn p_value(y: &[f64], progress: Option<&Progress>) -> Result<Option<f64>> {
     if y.len() < 8 {
-        return None;
+        return Ok(None);
     }
     let correlation = autocorrelation(y);
     let whitened: Vec<f64> = y.windows(2).map(|pair| pair[1] - correlation * pair[0]).collect();
-    plain_p_value(&whitened)
+    plain_p_value(whitened, progress)
 }
 
-/// Kendall's score: pairs that rise less pairs that fall. By a merge sort that counts falls on the way, n log n.
-fn score(values: &[f64]) -> i64 {
+/// Kendall's score: pairs that rise less pairs that fall. By a merge sort that counts falls on the way, n log n, and leaves the values sorted.
+fn score(values: &mut [f64], progress: Option<&Progress>) -> Result<i64> {
     let pairs = |count: usize| (count as i64) * (count as i64 - 1) / 2;
-    let mut sorted = values.to_vec();
-    let falling = sort_counting(&mut sorted, &mut vec![0.0; values.len()]);
-    let equal: i64 = sorted.chunk_by(|a, b| a == b).map(|run| pairs(run.len())).sum();
-    pairs(values.len()) - equal - 2 * falling
+    let falling = sort_counting(values, &mut vec![0.0; values.len()], progress)?;
+    let equal: i64 = values.chunk_by(|a, b| a == b).map(|run| pairs(run.len())).sum();
+    Ok(pairs(values.len()) - equal - 2 * falling)
 }
 
 /// Sorts values, and counts the pairs of which the first is greater.
-fn sort_counting(values: &mut [f64], room: &mut [f64]) -> i64 {
+fn sort_counting(values: &mut [f64], room: &mut [f64], progress: Option<&Progress>) -> Result<i64> {
     let middle = values.len() / 2;
     if middle == 0 {
-        return 0;
+        return Ok(0);
+    }
+    if middle >= ROWS_AT_ONCE {
+        look(progress)?;
     }
     let (left, right) = values.split_at_mut(middle);
     let (room_left, room_right) = room.split_at_mut(middle);
-    let mut falling = sort_counting(left, room_left) + sort_counting(right, room_right);
+    let mut falling = sort_counting(left, room_left, progress)? + sort_counting(right, room_right, progress)?;
     let (mut from_left, mut from_right) = (0, 0);
     for place in room.iter_mut() {
         let takes_right = from_left == left.len() || (from_right < right.len() && right[from_right] < left[from_left]);
@@ -145,29 +152,27 @@ fn sort_counting(values: &mut [f64], room: &mut [f64]) -> i64 {
         }
     }
     values.copy_from_slice(room);
-    falling
+    Ok(falling)
 }
 
 /// The p-value of the Mann-Kendall test, with the correction for ties.
-fn plain_p_value(values: &[f64]) -> Option<f64> {
+fn plain_p_value(mut values: Vec<f64>, progress: Option<&Progress>) -> Result<Option<f64>> {
     let count = values.len() as f64;
     if values.iter().any(|value| value.is_nan()) {
-        return None;
+        return Ok(None);
     }
-    let score = score(values);
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let ties: f64 = sorted
+    let score = score(&mut values, progress)?;
+    let ties: f64 = values
         .chunk_by(|a, b| a == b)
         .map(|run| run.len() as f64)
         .map(|length| length * (length - 1.0) * (2.0 * length + 5.0))
         .sum();
     let variance = (count * (count - 1.0) * (2.0 * count + 5.0) - ties) / 18.0;
     if variance <= 0.0 {
-        return Some(1.0);
+        return Ok(Some(1.0));
     }
     let z = (score.abs() - 1).max(0) as f64 / variance.sqrt();
-    Normal::new(0.0, 1.0).ok().map(|normal| (2.0 * normal.sf(z)).min(1.0))
+    Ok(Normal::new(0.0, 1.0).ok().map(|normal| (2.0 * normal.sf(z)).min(1.0)))
 }
 
 #[cfg(test)]
@@ -204,8 +209,9 @@ mod tests {
     fn false_alarms_stay_near_their_nominal_rate_on_autocorrelated_nulls() {
         for correlation in [0.0, 0.3, 0.6, 0.8, 0.9] {
             let mut noise = Noise(0x2545_f491_4f6c_dd1d);
-            let alarms =
-                (0..400).filter(|_| p_value(&series(&mut noise, 200, correlation, 0.0)).unwrap() < 0.05).count();
+            let alarms = (0..400)
+                .filter(|_| p_value(&series(&mut noise, 200, correlation, 0.0), None).unwrap().unwrap() < 0.05)
+                .count();
             // 0.08 of 400 is 32; three standard errors of a true 0.05 reach 0.083.
             assert!(alarms <= 33, "{alarms} of 400 at AR {correlation}");
         }
@@ -215,8 +221,9 @@ mod tests {
     fn a_drift_of_two_deviations_is_found() {
         for correlation in [0.0, 0.3, 0.6] {
             let mut noise = Noise(88_172_645_463_325_252);
-            let found =
-                (0..200).filter(|_| p_value(&series(&mut noise, 200, correlation, 2.0)).unwrap() < 0.05).count();
+            let found = (0..200)
+                .filter(|_| p_value(&series(&mut noise, 200, correlation, 2.0), None).unwrap().unwrap() < 0.05)
+                .count();
             assert!(found >= 180, "{found} of 200 at AR {correlation}");
         }
     }
@@ -232,7 +239,7 @@ mod tests {
                     by_hand += i64::from(second > first) - i64::from(second < first);
                 }
             }
-            assert_eq!(score(&values), by_hand, "{values:?}");
+            assert_eq!(score(&mut values.clone(), None).unwrap(), by_hand, "{values:?}");
         }
     }
 
@@ -257,7 +264,7 @@ mod tests {
         assert!((line.slope + 0.25).abs() < 1e-12 && (line.intercept - 3.0).abs() < 1e-12);
         assert!((theil_sen(&x, &y).unwrap() + 0.25).abs() < 1e-12);
         assert_eq!(least_squares(&[1.0, 2.0], &[1.0, 2.0]), None);
-        assert_eq!(p_value(&y[..5]), None);
+        assert_eq!(p_value(&y[..5], None).unwrap(), None);
         // Theil-Sen does not move for one wild point; least squares does.
         let mut wild = y.clone();
         wild[49] = 1_000.0;

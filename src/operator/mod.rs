@@ -20,6 +20,7 @@ mod fleet;
 mod gaps;
 mod histogram;
 mod latest;
+mod looks;
 mod lttb;
 mod mann_kendall;
 mod moments;
@@ -38,6 +39,8 @@ mod sketch;
 mod top;
 mod trend;
 
+#[cfg(test)]
+mod tests_cancel;
 #[cfg(test)]
 mod tests_names;
 #[cfg(test)]
@@ -78,7 +81,7 @@ impl Store {
     /// [`crate::ErrorKind::TypeMismatch`], [`crate::ErrorKind::LimitExceeded`] when the answer itself passes five eighths of the
     /// memory budget, [`crate::ErrorKind::Corruption`].
     pub fn query(&self, query: Query) -> Result<Table> {
-        self.at_a_moment(|snapshot| query_snapshot(self, snapshot, &query, None).map(|(table, _)| table))
+        self.at_a_moment(|snapshot| self.query_at(snapshot, &query, None).map(|(table, _)| table))
     }
 
     /// Answers a query on a snapshot of this store, with progress and an account of the work.
@@ -91,7 +94,8 @@ impl Store {
         query: &Query,
         progress: Option<&Progress>,
     ) -> Result<(Table, Explain)> {
-        query_snapshot(self, snapshot, query, progress)
+        let counters = ScanCounters::default();
+        query_snapshot(self, snapshot, query, (&counters, progress))
     }
 }
 
@@ -99,26 +103,21 @@ fn query_snapshot(
     store: &Store,
     snapshot: &Snapshot,
     query: &Query,
-    progress: Option<&Progress>,
+    (counters, progress): (&ScanCounters, Option<&Progress>),
 ) -> Result<(Table, Explain)> {
     let started = Instant::now();
-    let counters = ScanCounters::default();
     let query = query.distinct(|name| snapshot.catalog().metric(name).is_some())?;
     let prepared = prepared::Prepared::new(snapshot, &query)?;
     let planned = Instant::now();
     let memory_bytes = store.options().memory_bytes;
-    let execution = passes::Execution {
-        prepared: &prepared,
-        snapshot,
-        counters: &counters,
-        budget_bytes: memory_bytes / 4,
-        progress,
-    };
-    let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5);
-    store.install(|| execution.run(&mut |key, list| answer.take(&key, list)))?;
-    let scanned = Instant::now();
-    let table = answer.table()?;
-    let threads = store.install(rayon::current_num_threads);
-    let explain = Explain::new(&counters, planned - started, scanned - planned, scanned.elapsed(), threads);
+    let execution =
+        passes::Execution { prepared: &prepared, snapshot, counters, budget_bytes: memory_bytes / 4, progress };
+    let (table, scanned, threads) = store.install(|| {
+        let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5, progress);
+        execution.run(&mut |key, list| answer.take(&key, list))?;
+        let scanned = Instant::now();
+        Ok::<_, crate::error::Error>((answer.table()?, scanned, rayon::current_num_threads()))
+    })?;
+    let explain = Explain::new(counters, planned - started, scanned - planned, scanned.elapsed(), threads);
     Ok((table, explain))
 }

@@ -89,18 +89,16 @@ impl Store {
             ));
         }
         let counters = ScanCounters::default();
-        let scan = Scan::new(snapshot, request.range, vec![definition.handle], &counters)?;
+        let scan = Scan::new(snapshot, request.range, vec![definition.handle], &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();
         let unit = |name: &str| definition.unit.clone().filter(|_| matches!(name, "mean" | "stddev"));
         let columns = ["device", "n", "mean", "stddev", "count"];
         let columns = columns.map(|name| TableColumn { name: name.to_owned(), unit: unit(name) });
         let mut table = Table::new(columns.into());
-        let work = |device: &DeviceEntry| {
-            Ok((device.id.to_string(), outliers(&scan, device, &definition, request, progress)?))
-        };
+        let work = |device: &DeviceEntry| Ok((device.id.to_string(), outliers(&scan, device, &definition, request)?));
         by_device(self, &devices, progress, work, |(device, found)| match found {
-            Some(cells) => table.push(std::iter::once(Cell::Text(device)).chain(cells).collect()),
+            Some(cells) => table.push(std::iter::once(Cell::Text(device.into())).chain(cells)),
             None => Ok(()),
         })?;
         let threads = self.install(rayon::current_num_threads);
@@ -115,7 +113,6 @@ fn outliers(
     device: &DeviceEntry,
     definition: &MetricDefinition,
     request: &OutliersRequest,
-    progress: Option<&Progress>,
 ) -> Result<Option<Vec<Cell>>> {
     let needs = Needs::of(&[Aggregate::Stddev]);
     let expression = Expression::metric(definition.name.as_str());
@@ -124,7 +121,6 @@ fn outliers(
     let samples = |rows: &_| Samples::of(rows, &expression, operands, None);
     let statistics = |block: &Block| scan.statistics(block, definition.handle);
     scan.device(device.handle, &mut |piece| {
-        progress.map_or(Ok(()), Progress::check)?;
         let rows = match piece {
             Piece::Block(block) if request.statistics => {
                 if let Some(known) = statistics(&block)? {
@@ -152,7 +148,6 @@ fn outliers(
     let mut count = 0_u64;
     let mut slice = EncodedSlice::default();
     scan.device(device.handle, &mut |piece| {
-        progress.map_or(Ok(()), Progress::check)?;
         let rows = match piece {
             Piece::Block(block) => {
                 let known = if request.statistics { statistics(&block)? } else { None };

@@ -341,7 +341,7 @@ impl Partial {
                 float(self.values.as_mut().and_then(|values| values.percentile(percent, list)))
             }
             Aggregate::Histogram => match &self.values {
-                Some(values) if self.count > 0 => Cell::Text(values.histogram(list)),
+                Some(values) if self.count > 0 => Cell::Text(values.histogram(list).into()),
                 _ => Cell::Null,
             },
             _ => match &self.more {
@@ -370,8 +370,8 @@ impl Partial {
         let integer = |sum: i128| i64::try_from(sum).map_or_else(|_| Cell::Float(sum as f64), Cell::Integer);
         let (first, last, moments) = (more.first, more.last, more.moments);
         match (aggregate, &more.texts) {
-            (Aggregate::First, Some(texts)) => return Cell::Text(texts[0].1.to_string()),
-            (Aggregate::Last, Some(texts)) => return Cell::Text(texts[1].1.to_string()),
+            (Aggregate::First, Some(texts)) => return Cell::Text(Arc::clone(&texts[0].1)),
+            (Aggregate::Last, Some(texts)) => return Cell::Text(Arc::clone(&texts[1].1)),
             _ => {}
         }
         match aggregate {

@@ -19,6 +19,7 @@ use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::cohort::{self, GroupKey, GroupStretch};
 use super::fleet::WAVE;
+use super::looks::{look, look_before};
 use super::parts::PartList;
 use super::prepared::Prepared;
 use super::run::{DeviceParts, DeviceRun, Held, Work, stored_range};
@@ -144,8 +145,9 @@ impl Execution<'_> {
     fn attempt(&self, pass: Pass<'_>, take: &mut Take<'_>) -> Result<Ended> {
         let metrics = || self.prepared.metrics.clone();
         let looked_back = ScanCounters::default();
-        let earlier = Scan::new(self.snapshot, self.prepared.earlier(pass.range.from), metrics(), &looked_back)?;
-        let scan = Scan::new(self.snapshot, pass.range, metrics(), self.counters)?;
+        let earlier =
+            Scan::new(self.snapshot, self.prepared.earlier(pass.range.from), metrics(), &looked_back, self.progress)?;
+        let scan = Scan::new(self.snapshot, pass.range, metrics(), self.counters, self.progress)?;
         let ended = self.waves(pass, [&scan, &earlier], take);
         self.counters.add_reads(&looked_back);
         ended
@@ -156,7 +158,7 @@ impl Execution<'_> {
         let (mut groups, mut groups_bytes, mut keys) = (Groups::new(), 0_usize, BTreeMap::new());
         let (mut place, mut wave) = (0, WAVE);
         while place < pass.devices.len() {
-            self.progress.map_or(Ok(()), Progress::check)?;
+            look(self.progress)?;
             let devices = &pass.devices[place..pass.devices.len().min(place + wave)];
             let work: Vec<(&DeviceEntry, Vec<GroupStretch>)> = devices
                 .iter()
@@ -180,7 +182,7 @@ impl Execution<'_> {
                 let finished = if self.groups_are_of_one_device() { place } else { 0 };
                 return Ok(Ended::TooLarge { place: finished, worked: place, groups });
             }
-            merge(&mut groups, parts.into_iter().collect::<Result<_>>()?);
+            merge(&mut groups, parts.into_iter().collect::<Result<_>>()?, self.progress)?;
             groups_bytes = groups.values().map(|list| list.held_bytes() + ENTRY_BYTES).sum();
             if self.groups_are_of_one_device() {
                 finish(std::mem::take(&mut groups), take)?;
@@ -202,7 +204,7 @@ impl Execution<'_> {
     ) -> Vec<Result<DeviceParts>> {
         let all = Work { prepared: self.prepared, scan, earlier, held, progress: self.progress };
         let run = |(device, stretches): &(&DeviceEntry, Vec<GroupStretch>)| {
-            self.progress.map_or(Ok(()), Progress::check)?;
+            look(self.progress)?;
             if !stretches.iter().any(|stretch| share.takes(&stretch.key)) {
                 return Ok(Vec::new());
             }
@@ -220,22 +222,26 @@ fn other_error<R>(result: Result<R>) -> Option<Error> {
 }
 
 /// Merges the parts of devices, in their order; groups are worked on in parallel.
-fn merge(groups: &mut Groups, devices: Vec<DeviceParts>) {
+fn merge(groups: &mut Groups, devices: Vec<DeviceParts>, progress: Option<&Progress>) -> Result<()> {
     let mut lists: BTreeMap<Arc<GroupKey>, Vec<PartList<Timestamp>>> = BTreeMap::new();
     for (key, list) in devices.into_iter().flatten() {
         lists.entry(key).or_default().push(list);
     }
     let work: Vec<_> = lists.into_iter().map(|(key, lists)| (groups.remove(&key), key, lists)).collect();
     let merge = |(whole, key, lists): (Option<PartList<Timestamp>>, Arc<GroupKey>, Vec<PartList<Timestamp>>)| {
-        let all = whole.into_iter().chain(lists);
-        let merged = all.reduce(|mut whole, list| {
-            whole.merge(list);
-            whole
-        });
-        merged.map(|merged| (key, merged))
+        let mut all = whole.into_iter().chain(lists);
+        let mut merged = all.next()?;
+        for list in all {
+            if let Err(cancelled) = look_before(progress, list.len()) {
+                return Some(Err(cancelled));
+            }
+            merged.merge(list);
+        }
+        Some(Ok((key, merged)))
     };
-    let merged: Vec<_> = work.into_par_iter().filter_map(merge).collect();
+    let merged: Vec<_> = work.into_par_iter().filter_map(merge).collect::<Result<_>>()?;
     groups.extend(merged);
+    Ok(())
 }
 
 fn finish(groups: Groups, take: &mut Take<'_>) -> Result<()> {

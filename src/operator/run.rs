@@ -21,6 +21,7 @@ use crate::time::{HOUR_NS, TimeRange, Timestamp};
 use super::align::AsOf;
 use super::cohort::{GroupKey, GroupStretch};
 use super::column::{Samples, passing};
+use super::looks::look;
 use super::partial::{Partial, Sample};
 use super::parts::PartList;
 use super::prepared::Prepared;
@@ -118,9 +119,8 @@ impl<'a> DeviceRun<'a> {
         if self.stretches.is_empty() {
             return Ok(Vec::new());
         }
-        let Work { prepared, scan, progress, .. } = self.work;
+        let Work { prepared, scan, .. } = self.work;
         scan.device(self.device, &mut |piece| {
-            progress.map_or(Ok(()), Progress::check)?;
             match piece {
                 Piece::Block(block) => self.block(&block)?,
                 Piece::Rows(rows) => self.rows(&rows)?,
@@ -336,8 +336,9 @@ impl<'a> DeviceRun<'a> {
         Ok(())
     }
 
-    /// Reports what was taken, once it is worth it.
+    /// Reports what was taken by a run, once it is worth it.
     pub(super) fn report(&mut self) -> Result<()> {
+        look(self.work.progress)?;
         self.report_beyond(REPORTED_BYTES)
     }
 

@@ -14,6 +14,7 @@ use super::align::{Alignment, AsOf};
 use super::cohort::check_range;
 use super::explain::Explain;
 use super::latest::cell;
+use super::looks::look_before;
 use super::lttb::{DOWNSAMPLED_LEAST, give_chosen};
 use super::prepared::metric;
 
@@ -152,16 +153,16 @@ impl Store {
         }
         let device = device(snapshot, &request.device)?;
         let counters = ScanCounters::default();
-        let (metrics, left) = columns_of(snapshot, request, device)?;
+        let (metrics, left) = columns_of(snapshot, request, device, progress)?;
         let handles = || metrics.iter().map(|metric| metric.handle).collect();
         let tolerance_ns = request.align.as_ref().map_or(0, |(_, tolerance_ns)| *tolerance_ns);
         let alignment = Alignment::new(&metrics, tolerance_ns)?;
-        let scan = Scan::new(snapshot, request.range, handles(), &counters)?;
+        let scan = Scan::new(snapshot, request.range, handles(), &counters, progress)?;
         let looked_back = ScanCounters::default();
-        let earlier = Scan::new(snapshot, alignment.before(request.range.from), handles(), &looked_back)?;
+        let earlier = Scan::new(snapshot, alignment.before(request.range.from), handles(), &looked_back, progress)?;
         let aligned = left.map(|left| (&alignment, left, &earlier));
-        let source = Source { scan: &scan, device, aligned, progress };
-        let batches = Batches { device: &device.id, metrics: &metrics };
+        let source = Source { scan: &scan, device, aligned };
+        let batches = Batches { device: &device.id, metrics: &metrics, progress };
         let planned = Instant::now();
         progress.inspect(|progress| progress.set_total(1));
         if visit(batches.empty())? {
@@ -185,12 +186,13 @@ fn columns_of(
     snapshot: &Snapshot,
     request: &SamplesRequest,
     device: &DeviceEntry,
+    progress: Option<&Progress>,
 ) -> Result<(Vec<MetricDefinition>, Option<MetricHandle>)> {
     let left = request.align.as_ref().map(|(name, _)| metric(snapshot, name)).transpose()?;
     let mut metrics = if request.metrics.is_empty() {
         let before = request.align.as_ref().map_or(0, |(_, tolerance_ns)| (*tolerance_ns).max(0));
         let from = Timestamp::from_nanoseconds(request.range.from.nanoseconds().saturating_sub(before));
-        metrics_of(snapshot, device, TimeRange::new(from, request.range.to))?
+        metrics_of(snapshot, device, TimeRange::new(from, request.range.to), progress)?
     } else {
         request.metrics.iter().map(|name| metric(snapshot, name).cloned()).collect::<Result<_>>()?
     };
@@ -206,7 +208,6 @@ pub(super) struct Source<'a> {
     device: &'a DeviceEntry,
     /// The metric that others are aligned to, and all that lies before the range.
     aligned: Option<(&'a Alignment, MetricHandle, &'a Scan<'a>)>,
-    progress: Option<&'a Progress>,
 }
 
 /// What is done with a piece; false to stop.
@@ -218,7 +219,6 @@ impl<'a> Source<'a> {
         let mut as_of = self.aligned.map(|(alignment, ..)| AsOf::new(alignment));
         let mut more = true;
         self.scan.device(self.device.handle, &mut |piece| {
-            self.progress.map_or(Ok(()), Progress::check)?;
             if more {
                 more = visit(piece, as_of.as_mut())?;
             }
@@ -233,7 +233,7 @@ impl<'a> Source<'a> {
             Piece::Rows(rows) => rows,
         };
         let (Some(as_of), Some((_, left, earlier))) = (as_of, self.aligned) else { return Ok(Some(rows)) };
-        as_of.begin(&rows, (self.scan, earlier), self.device.handle, self.progress)?;
+        as_of.begin(&rows, (self.scan, earlier), self.device.handle)?;
         let aligned = as_of.rows(&rows, left).into_owned();
         as_of.advance(&rows);
         Ok((!aligned.is_empty()).then_some(aligned))
@@ -256,9 +256,14 @@ pub(super) fn device<'s>(snapshot: &'s Snapshot, id: &str) -> Result<&'s DeviceE
 }
 
 /// The metrics that a device has in a range, by name.
-pub(super) fn metrics_of(snapshot: &Snapshot, device: &DeviceEntry, range: TimeRange) -> Result<Vec<MetricDefinition>> {
+fn metrics_of(
+    snapshot: &Snapshot,
+    device: &DeviceEntry,
+    range: TimeRange,
+    progress: Option<&Progress>,
+) -> Result<Vec<MetricDefinition>> {
     let counters = ScanCounters::default();
-    let scan = super::gaps::all_metrics(snapshot, range, &counters)?;
+    let scan = super::gaps::all_metrics(snapshot, range, &counters, progress)?;
     let mut found = BTreeSet::new();
     scan.device(device.handle, &mut |piece| {
         match piece {
@@ -276,6 +281,7 @@ pub(super) fn metrics_of(snapshot: &Snapshot, device: &DeviceEntry, range: TimeR
 pub(super) struct Batches<'a> {
     device: &'a crate::model::DeviceId,
     pub(super) metrics: &'a [MetricDefinition],
+    progress: Option<&'a Progress>,
 }
 
 impl Batches<'_> {
@@ -308,7 +314,7 @@ impl Batches<'_> {
 
     fn cells(&self, rows: &DeviceRows, columns: &[Option<&Column>], row: usize) -> Vec<Cell> {
         let mut cells = Vec::with_capacity(columns.len() + 2);
-        cells.push(Cell::Text(self.device.to_string()));
+        cells.push(Cell::Text(self.device.as_str().into()));
         cells.push(Cell::Time(Timestamp::from_nanoseconds(rows.times[row])));
         cells.extend(columns.iter().zip(self.metrics).map(|(column, metric)| {
             let value =
@@ -322,6 +328,7 @@ impl Batches<'_> {
     fn give(&self, rows: &DeviceRows, visit: &mut dyn FnMut(Table) -> Result<bool>) -> Result<bool> {
         let columns = self.columns(rows);
         for start in (0..rows.len()).step_by(BATCH_ROWS) {
+            look_before(self.progress, BATCH_ROWS.min(rows.len() - start))?;
             let mut table = self.empty();
             for row in start..rows.len().min(start + BATCH_ROWS) {
                 table.push(self.cells(rows, &columns, row))?;
@@ -341,6 +348,7 @@ impl Batches<'_> {
     ) -> Result<bool> {
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
+            look_before(self.progress, BATCH_ROWS.min(rows.len()))?;
             let mut table = self.empty();
             rows.by_ref().take(BATCH_ROWS).try_for_each(|row| table.push(row))?;
             if !visit(table)? {

@@ -28,7 +28,7 @@ fn names(table: &Table) -> Vec<&str> {
 }
 
 fn text(text: &str) -> Cell {
-    Cell::Text(text.to_owned())
+    Cell::Text(text.into())
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn groups_that_are_numbers_come_as_numbers_in_every_layout() {
     let rising = ["-3", "2", "007", "7", "9", "10", "10.5", "1e2", "-", "A1", "B12"];
     let check = |layout: &str| {
         let of = |table: &Table| -> Vec<String> {
-            let shown = |row: &Vec<Cell>| if let Cell::Text(text) = &row[0] { text.clone() } else { String::new() };
+            let shown = |row: &[Cell]| if let Cell::Text(text) = &row[0] { text.to_string() } else { String::new() };
             table.rows().iter().map(shown).collect()
         };
         let query = || Query::metric("level").by(["site"]);

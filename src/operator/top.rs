@@ -8,8 +8,10 @@ use std::cmp::Ordering;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Cell;
+use crate::store::Progress;
 
 use super::answer::{Finished, compare, compare_keys};
+use super::looks;
 use super::query::Query;
 
 /// Rows below which none are dropped.
@@ -42,7 +44,7 @@ impl Query {
     /// store.write(batch)?;
     /// let most = store.query(Query::metric("power_w").aggregate([Aggregate::Max]).by(["device"]).top(2))?;
     /// let devices: Vec<&Cell> = most.rows().iter().map(|row| &row[0]).collect();
-    /// assert_eq!(devices, [&Cell::Text("b".to_owned()), &Cell::Text("c".to_owned())]);
+    /// assert_eq!(devices, [&Cell::Text("b".into()), &Cell::Text("c".into())]);
     /// # Ok::<(), fleetlog::Error>(())
     /// ```
     #[must_use]
@@ -91,12 +93,16 @@ impl Ranking {
         rows > self.rows_most
     }
 
-    /// Keeps the best rows of each window, by window, then rank.
-    pub(super) fn keep(&mut self, rows: &mut Vec<Finished>) {
-        rows.sort_unstable_by(|a, b| {
-            let by_rank = || rank(&a.row[self.place], &b.row[self.place], self.bottom);
+    /// Keeps the best rows of each window, by window, then rank; the cells of all rows are beside them.
+    pub(super) fn keep(
+        &mut self,
+        (rows, cells): (&mut Vec<Finished>, &[Cell]),
+        progress: Option<&Progress>,
+    ) -> Result<()> {
+        looks::sort_by(rows, progress, |a, b| {
+            let by_rank = || rank(&cells[a.row + self.place], &cells[b.row + self.place], self.bottom);
             a.window.cmp(&b.window).then_with(by_rank).then_with(|| compare_keys(&a.key, &b.key))
-        });
+        })?;
         let (mut window, mut count) = (None, 0);
         rows.retain(|row| {
             count = if window == Some(row.window) { count + 1 } else { 1 };
@@ -104,6 +110,7 @@ impl Ranking {
             count <= self.groups
         });
         self.rows_most = (2 * rows.len()).max(LEAST_ROWS);
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use super::aggregate::Aggregate;
 use super::answer::{behind_groups, compare_keys};
 use super::cohort::GroupKey;
 use super::explain::Explain;
+use super::looks::look_before;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
 use super::parts::PartList;
@@ -112,10 +113,7 @@ impl Store {
         let mut groups: Vec<(Arc<GroupKey>, Vec<(Timestamp, f64)>)> = means.groups.into_iter().collect();
         groups.sort_by(|a, b| compare_keys(&a.0, &b.0));
         let rows: Vec<Result<Vec<Cell>>> = self.install(|| {
-            let fitted = groups.into_par_iter().map(|(key, windows)| {
-                progress.map_or(Ok(()), Progress::check)?;
-                Ok(row(&key, windows, every))
-            });
+            let fitted = groups.into_par_iter().map(|(key, windows)| row(&key, windows, every, progress));
             fitted.collect()
         });
         rows.into_iter().try_for_each(|row| table.push(row?))?;
@@ -163,32 +161,42 @@ fn columns(query: &Query, unit: Option<String>) -> Vec<TableColumn> {
 }
 
 /// The row of a group, by the middles of its windows.
-fn row(key: &GroupKey, mut windows: Vec<(Timestamp, f64)>, every: Window) -> Vec<Cell> {
-    windows.sort_unstable_by_key(|(window, _)| *window);
+fn row(
+    key: &GroupKey,
+    mut windows: Vec<(Timestamp, f64)>,
+    every: Window,
+    progress: Option<&Progress>,
+) -> Result<Vec<Cell>> {
+    // They come in few runs, which this sort is fast at.
+    windows.sort_by_key(|(window, _)| *window);
     let middle = |start: Timestamp| {
         let end = every.end_of(start);
         (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
     };
     let points: Vec<(f64, f64)> = windows.into_iter().map(|(window, mean)| (middle(window), mean)).collect();
-    let group = key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.clone()) });
-    group.chain(fit(&points)).collect()
+    let group = key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.as_str().into()) });
+    Ok(group.chain(fit(&points, progress)?).collect())
 }
 
-fn fit(points: &[(f64, f64)]) -> Vec<Cell> {
+fn fit(points: &[(f64, f64)], progress: Option<&Progress>) -> Result<Vec<Cell>> {
+    look_before(progress, points.len())?;
     let start = points[0].0;
     let x: Vec<f64> = points.iter().map(|(x, _)| x - start).collect();
     let y: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
     let line = least_squares(&x, &y);
     let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
     let at = |x: f64| line.map(|line| line.intercept + line.slope * x);
-    vec![
+    look_before(progress, points.len())?;
+    let robust = line.and_then(|_| theil_sen(&x, &y));
+    look_before(progress, points.len())?;
+    Ok(vec![
         Cell::Integer(points.len() as i64),
         float(line.map(|line| line.slope)),
         float(line.map(|line| line.low)),
         float(line.map(|line| line.high)),
-        float(line.and_then(|_| theil_sen(&x, &y))),
-        float(p_value(&y)),
+        float(robust),
+        float(p_value(&y, progress)?),
         float(at(0.0)),
         float(at(x[x.len() - 1])),
-    ]
+    ])
 }

@@ -5,7 +5,8 @@
 //! exclusion touches them, rows come merged. No piece reaches over the end of a UTC month, whatever times one commit holds, so
 //! that a wrong clock costs no statistics of other months; and merged pieces are cut where sources begin, so that a scan has in
 //! memory about what one slice may hold, however much of a month overlaps. A device's pieces depend on snapshot and question
-//! alone, never on threads.
+//! alone, never on threads. Whether the caller cancelled is looked at before each segment that is opened, each piece, and each source
+//! that is read, so that one slice is the most that is read after it.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{BlockStatistics, RollupCell, Tombstone};
 use crate::model::{DeviceHandle, DeviceRows, MetricHandle, Sequence, merge_rows};
 use crate::segment::{EncodedSlice, Segment};
-use crate::store::{SegmentRef, Snapshot};
+use crate::store::{Progress, SegmentRef, Snapshot};
 use crate::time::{BucketWidth, DAY_NS, TimeBucket, TimeRange, Timestamp};
 
 /// What the sources that begin in a merged piece may hold together: values, times included. As much as one slice may.
@@ -71,6 +72,7 @@ pub struct Scan<'a> {
     deletes: HashMap<DeviceHandle, Vec<&'a Tombstone>>,
     piece_values: usize,
     counters: &'a ScanCounters,
+    progress: Option<&'a Progress>,
 }
 
 /// A stretch of a device's timeline.
@@ -139,12 +141,13 @@ impl<'a> Scan<'a> {
     /// Plans a scan: prunes segments by time and opens the rest.
     ///
     /// # Errors
-    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`], [`ErrorKind::Cancelled`] here and wherever it reads.
     pub fn new(
         snapshot: &'a Snapshot,
         range: TimeRange,
         mut metrics: Vec<MetricHandle>,
         counters: &'a ScanCounters,
+        progress: Option<&'a Progress>,
     ) -> Result<Self> {
         metrics.sort_unstable();
         metrics.dedup();
@@ -152,6 +155,7 @@ impl<'a> Scan<'a> {
         for segment in snapshot.segments() {
             let (first, last) = segment.entry.times;
             if range.touches(Timestamp::from_nanoseconds(first), Timestamp::from_nanoseconds(last)) {
+                progress.map_or(Ok(()), Progress::check)?;
                 segments.push((segment.as_ref(), segment.segment()?));
             } else {
                 add(&counters.segments_pruned, 1);
@@ -162,7 +166,16 @@ impl<'a> Scan<'a> {
         for tombstone in &snapshot.manifest().tombstones {
             deletes.entry(tombstone.device).or_default().push(tombstone);
         }
-        Ok(Self { snapshot, range, metrics, segments, deletes, piece_values: PIECE_VALUES, counters })
+        Ok(Self { snapshot, range, metrics, segments, deletes, piece_values: PIECE_VALUES, counters, progress })
+    }
+
+    /// Whether the caller goes on.
+    fn look(&self) -> Result<()> {
+        self.progress.map_or(Ok(()), Progress::check)
+    }
+
+    fn note_work(&self, values: u64) {
+        self.progress.inspect(|progress| progress.note_work(values));
     }
 
     /// The range of the scan.
@@ -179,6 +192,7 @@ impl<'a> Scan<'a> {
         for mut cluster in self.clusters(device)? {
             let parts = self.parts(&mut cluster)?;
             for part in parts {
+                self.look()?;
                 visit(self.piece(&cluster, part)?)?;
             }
         }
@@ -193,6 +207,7 @@ impl<'a> Scan<'a> {
         'clusters: for mut cluster in self.clusters(device)?.into_iter().rev() {
             let parts = self.parts(&mut cluster)?;
             for part in parts.into_iter().rev() {
+                self.look()?;
                 if !visit(self.piece(&cluster, part)?)? {
                     break 'clusters;
                 }
@@ -234,6 +249,7 @@ impl<'a> Scan<'a> {
     fn slices(&self, (rank, handle): (usize, DeviceHandle), layers: &mut Vec<Layer<'a>>) -> Result<()> {
         for (reference, segment) in &self.segments {
             let sequence = reference.entry.sequences.1;
+            self.look()?;
             for slice in segment.slices(handle)? {
                 let excluded: Vec<TimeRange> =
                     reference.entry.excluded.iter().copied().filter(|range| touches(*range, slice.times)).collect();
@@ -326,6 +342,10 @@ impl<'a> Scan<'a> {
         let reaching = cluster.iter().filter(|layer| touches(part, layer.times));
         let mut rows: Vec<DeviceRows> =
             reaching.map(|layer| self.rows_of(&layer.source, part)).collect::<Result<_>>()?;
+        if rows.len() > 1 {
+            self.look()?;
+            self.note_work(rows.iter().map(|rows| (rows.columns.len() + 1) as u64 * rows.len() as u64).sum());
+        }
         let merged = if rows.len() == 1 { rows.swap_remove(0) } else { merge_rows(&rows.iter().collect::<Vec<_>>())? };
         Ok(Piece::Rows(merged.without_empty_rows()))
     }
@@ -334,6 +354,7 @@ impl<'a> Scan<'a> {
         match source {
             LayerSource::Rows(rows) => Ok(rows.part(rows.places_in(part))),
             LayerSource::Slice { segment, place, excluded, deleted, .. } => {
+                self.look()?;
                 let mut slice = EncodedSlice::default();
                 segment.read_encoded(*place, &self.metrics, &mut slice)?;
                 let mut rows = slice.part(part)?;
@@ -358,6 +379,7 @@ impl<'a> Scan<'a> {
         add(&self.counters.blocks_decoded, rows.columns.len() as u64);
         add(&self.counters.values_decoded, rows.columns.iter().map(|(_, column)| column.values.len() as u64).sum());
         add(&self.counters.bytes_read, segment.slice_bytes(place, metrics)?);
+        self.note_work(rows.len() as u64 * (rows.columns.len() as u64 + 1));
         Ok(rows)
     }
 
@@ -399,6 +421,7 @@ impl<'a> Scan<'a> {
         add(&self.counters.blocks, blocks);
         add(&self.counters.blocks_decoded, blocks);
         add(&self.counters.values_decoded, values);
+        self.note_work(values);
     }
 
     /// The metrics of the scan that a block holds.
@@ -440,6 +463,7 @@ impl<'a> Scan<'a> {
         add(&self.counters.blocks, 1);
         add(&self.counters.blocks_decoded, 1);
         add(&self.counters.values_decoded, times.len() as u64);
+        self.note_work(times.len() as u64);
         add(&self.counters.bytes_read, block.segment.slice_bytes(block.place, Some(&[]))?);
         Ok(times)
     }

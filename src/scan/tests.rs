@@ -113,7 +113,7 @@ fn a_month_that_overlaps_comes_in_pieces_and_shows_what_it_shows_uncut() {
             .collect();
         for (limit, least_pieces) in [(PIECE_VALUES, 1), (6_000, 3), (1_500, 10), (1, 20)] {
             let handles = metrics.iter().map(|(handle, _)| *handle).collect();
-            let mut scan = Scan::new(&snapshot, range, handles, &counters).unwrap();
+            let mut scan = Scan::new(&snapshot, range, handles, &counters, None).unwrap();
             scan.piece_values = limit;
             let (pieces, most) = rows(&scan, device, false);
             assert!(pieces.len() >= least_pieces, "{} pieces of {limit}", pieces.len());
@@ -162,7 +162,7 @@ fn a_slice_asks_only_for_the_deletes_of_its_device() {
     assert_eq!(snapshot.manifest().tombstones.len(), 300);
     let metric = snapshot.catalog().metric("a").unwrap().handle;
     let counters = ScanCounters::default();
-    let scan = Scan::new(&snapshot, TimeRange::ALL, vec![metric], &counters).unwrap();
+    let scan = Scan::new(&snapshot, TimeRange::ALL, vec![metric], &counters, None).unwrap();
     for device in 0..300 {
         let handle = snapshot.catalog().device(&format!("d{device}")).unwrap();
         assert_eq!(scan.deletes[&handle].len(), 1, "what a slice of d{device} looks through");

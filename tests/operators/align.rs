@@ -51,7 +51,7 @@ fn cell(value: Option<Value>) -> Cell {
         Some(Value::Float(value)) => Cell::Float(value),
         Some(Value::Integer(value)) => Cell::Integer(value),
         Some(Value::Boolean(value)) => Cell::Boolean(value),
-        Some(Value::Text(value)) => Cell::Text(value),
+        Some(Value::Text(value)) => Cell::Text(value.into()),
     }
 }
 
@@ -83,7 +83,7 @@ fn check_samples(run: &Run, left: &str, tolerance_ns: i64, range: Option<(i64, i
         let expected: Vec<Vec<Cell>> = instants
             .map(|(_, time, _)| {
                 let values = names.iter().map(|name| cell(as_of(&run.model, id, name, *time, tolerance_ns)));
-                [Cell::Text(id.to_owned()), Cell::Time(at(*time))].into_iter().chain(values).collect()
+                [Cell::Text(id.into()), Cell::Time(at(*time))].into_iter().chain(values).collect()
             })
             .collect();
         assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{left} {tolerance_ns} {range:?}");

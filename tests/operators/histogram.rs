@@ -35,14 +35,14 @@ fn found(run: &Run, question: &Question, bins: &Bins, statistics: bool) -> Count
     let table = run.store().histogram(&ask(question, bins.clone()).statistics(statistics)).unwrap();
     let mut counts = Counts::new();
     for row in table.rows() {
-        let text = |cell: &Cell| if let Cell::Text(text) = cell { text.clone() } else { String::new() };
+        let text = |cell: &Cell| if let Cell::Text(text) = cell { text.to_string() } else { String::new() };
         let edge = |cell: &Cell| if let Cell::Float(edge) = cell { Some(*edge) } else { None };
         let key = row[..question.by.len()].iter().map(text).collect();
         let window = match &row[question.by.len()] {
             Cell::Time(time) if question.every.is_some() => time.nanoseconds(),
             _ => i64::MIN,
         };
-        let [.., from, to, Cell::Integer(count)] = row.as_slice() else { panic!("{row:?}") };
+        let [.., from, to, Cell::Integer(count)] = row else { panic!("{row:?}") };
         counts.entry((key, window)).or_default().push((edge(from), edge(to), *count));
     }
     counts

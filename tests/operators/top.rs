@@ -71,7 +71,7 @@ fn check(run: &Run, question: &Question, groups: usize, bottom: bool, fill: Fill
             rows.sort();
             rows
         };
-        assert_eq!(sorted(ordered.rows()), sorted(&expected));
+        assert_eq!(sorted(&ordered.rows().to_vec()), sorted(&expected));
     }
 }
 
@@ -106,7 +106,11 @@ fn many_groups_leave_few_rows_and_ties_go_to_the_first() {
         Query::metric(METRICS[0]).aggregate([Aggregate::Max, Aggregate::Count]).by(["device"]).top(7).rank_by(column)
     };
     let devices = |table: &Table| -> Vec<String> {
-        table.rows().iter().map(|row| if let Cell::Text(id) = &row[0] { id.clone() } else { String::new() }).collect()
+        table
+            .rows()
+            .iter()
+            .map(|row| if let Cell::Text(id) = &row[0] { id.to_string() } else { String::new() })
+            .collect()
     };
     let found = devices(&run.store().query(query("power_w_max")).unwrap());
     assert_eq!(found, ["d0999", "d1999", "d2999", "d3999", "d4999", "d0998", "d1998"]);

@@ -34,7 +34,7 @@ fn the_latest_sample_counts_while_it_is_young_enough_over_every_border() {
             let request = request().align("power", tolerance_ns).between(at(midnight + from), at(midnight + HOUR_NS));
             let text = |cell: &Cell| match cell {
                 Cell::Float(value) => value.to_string(),
-                Cell::Text(text) => text.clone(),
+                Cell::Text(text) => text.to_string(),
                 _ => "-".to_owned(),
             };
             samples(store, &request).iter().map(|row| row.iter().map(text).collect::<Vec<_>>().join(" ")).collect()

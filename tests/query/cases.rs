@@ -151,7 +151,7 @@ fn increments_before_a_range_and_beside_a_condition_count_as_they_are() {
         let south = row(store, base().filter(attribute("region").is("south")));
         assert_eq!(south[0], Cell::Integer(1_000), "{layout}");
         let groups = store.query(base().by(["region"])).unwrap();
-        let of_south = groups.rows().iter().find(|row| row[0] == Cell::Text("south".to_owned())).unwrap();
+        let of_south = groups.rows().iter().find(|row| row[0] == Cell::Text("south".into())).unwrap();
         assert_eq!(of_south[1..], south[..], "{layout}");
         // Of every second sample the increments from the sample before it.
         let odd = a().filter_value("load=1".parse().unwrap());
@@ -294,13 +294,13 @@ fn a_page_of_a_device_and_the_history_of_its_attributes() {
     let progress = Progress::default();
     let DevicePage { summary, .. } = store.device_page(&snapshot, "a", Some(&progress)).unwrap();
     assert_eq!(progress.state(), (4, 4));
-    let interval = summary.rows().iter().find(|row| row[0] == Cell::Text("usual_interval_s".to_owned())).unwrap();
+    let interval = summary.rows().iter().find(|row| row[0] == Cell::Text("usual_interval_s".into())).unwrap();
     assert_eq!(interval[1], Cell::Float(61.0));
     let said = attribute_statements(&snapshot, "a").unwrap();
     let names: Vec<&str> = said.columns().iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["attribute", "value", "from", "to", "commit", "recorded_at"]);
     let values: Vec<(&Cell, &Cell)> = said.rows().iter().map(|row| (&row[1], &row[4])).collect();
-    let text = |text: &str| Cell::Text(text.to_owned());
+    let text = |text: &str| Cell::Text(text.into());
     assert_eq!(values, [(&text("1.0"), &Cell::Integer(1)), (&text("1.1"), &Cell::Integer(2))]);
 }
 

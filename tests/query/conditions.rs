@@ -13,7 +13,7 @@ fn text_has_first_and_last_and_can_be_a_condition() {
         batch.reading("a", at(BASE_NS + hour * HOUR_NS)).text("mode", mode).float("level", level);
     }
     in_every_layout(batch, |store, layout| {
-        let text = |text: &str| Cell::Text(text.to_owned());
+        let text = |text: &str| Cell::Text(text.into());
         let asked = [Aggregate::First, Aggregate::Last, Aggregate::Count, Aggregate::CountNan];
         let whole = row(store, Query::metric("mode").aggregate(asked));
         assert_eq!(whole, [text("off"), text("idle"), Cell::Integer(4), Cell::Integer(0)], "{layout}");
@@ -53,9 +53,8 @@ fn links_are_found_by_their_ends_and_a_correction_of_one_stays() {
             let query = Query::metric("rssi_dbm").aggregate([Aggregate::Count, Aggregate::Sum]).by([by]);
             store.query(query).unwrap().rows().to_vec()
         };
-        let row = |name: &str, count: i64, sum: i64| {
-            vec![Cell::Text(name.to_owned()), Cell::Integer(count), Cell::Integer(sum)]
-        };
+        let row =
+            |name: &str, count: i64, sum: i64| vec![Cell::Text(name.into()), Cell::Integer(count), Cell::Integer(sum)];
         assert_eq!(table("gateway"), [row("roof", 1, -90), row("tower", 2, -186), row("yard-2", 2, -142)], "{layout}");
         assert_eq!(table("link_device"), [row("a", 5, -418)], "{layout}");
         assert_eq!(table("device"), [row("a@roof", 3, -276), row("a@yard", 2, -142)], "{layout}");
@@ -143,12 +142,12 @@ fn conditions_must_hold_together_and_ranges_must_hold_something() {
     let request = LatestRequest::default().filter(region).filter(firmware);
     let (latest, _) = store.latest(&snapshot, &request, None).unwrap();
     let devices: Vec<&Cell> = latest.rows().iter().map(|row| &row[0]).collect();
-    assert_eq!(devices, [&Cell::Text("a".to_owned()), &Cell::Text("c".to_owned())]);
+    assert_eq!(devices, [&Cell::Text("a".into()), &Cell::Text("c".into())]);
     // b was in north for a day, and not any more when its last value came.
     let north = LatestRequest::default().filter(attribute("region").is("north"));
     let (latest, _) = store.latest(&snapshot, &north, None).unwrap();
     let devices: Vec<&Cell> = latest.rows().iter().map(|row| &row[0]).collect();
-    assert_eq!(devices, [&Cell::Text("a".to_owned()), &Cell::Text("c".to_owned())]);
+    assert_eq!(devices, [&Cell::Text("a".into()), &Cell::Text("c".into())]);
     let zero = Query::metric("level").aggregate([Aggregate::Count]).filter(attribute("lat").is("0"));
     assert_eq!(row(&store, zero), [Cell::Integer(2)]);
     let nobody = Query::metric("level").filter(attribute("device").is("nobody"));

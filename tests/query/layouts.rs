@@ -40,7 +40,7 @@ pub fn commits_in_every_layout<const N: usize>(batches: [WriteBatch; N], check: 
 pub fn row(store: &Store, query: Query) -> Vec<Cell> {
     let table = store.query(query).unwrap();
     assert_eq!(table.rows().len(), 1, "{table:?}");
-    table.rows()[0].clone()
+    table.rows()[0].to_vec()
 }
 
 pub fn float(cell: &Cell) -> f64 {

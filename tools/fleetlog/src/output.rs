@@ -40,7 +40,7 @@ impl Output {
         for row in table.rows() {
             match self.format {
                 Format::Table => {
-                    self.shown.push(row.clone());
+                    self.shown.push(row.to_vec());
                     if self.shown.len() >= 10_000 {
                         self.show()?;
                     }
@@ -149,7 +149,7 @@ pub(crate) fn text(cell: &Cell) -> String {
         Cell::Float(value) => value.to_string(),
         Cell::Integer(value) => value.to_string(),
         Cell::Boolean(value) => value.to_string(),
-        Cell::Text(value) => value.clone(),
+        Cell::Text(value) => value.to_string(),
         Cell::Time(value) => value.to_string(),
     }
 }

@@ -30,11 +30,10 @@ pub(crate) fn info(common: &Common, store: &Path) -> Result<Outcome, Failure> {
     }
     let mut table = Table::with_names(&["what", "value", "unit", "type", "values", "bytes", "bytes_per_value"]);
     let count = |value: u64| Cell::Integer(value as i64);
-    let text = |value: &str| Cell::Text(value.to_owned());
+    let text = |value: &str| Cell::Text(value.into());
     let time = |value: Option<fleetlog::Timestamp>| value.map_or(Cell::Null, Cell::Time);
-    let mut say = |what: &str, value: Cell| {
-        table.push([text(what), value].into_iter().chain(std::iter::repeat_n(Cell::Null, 5)).collect())
-    };
+    let mut say =
+        |what: &str, value: Cell| table.push([text(what), value].into_iter().chain(std::iter::repeat_n(Cell::Null, 5)));
     say("devices", count(info.devices))?;
     say("metrics", count(info.metrics))?;
     say("events", count(info.events))?;
@@ -143,10 +142,10 @@ pub(crate) fn rejections(common: &Common, store: &Path, show: Option<u64>) -> Re
             table.push(vec![
                 Cell::Integer(kept.id as i64),
                 Cell::Time(kept.recorded_at),
-                Cell::Text(kept.source),
+                Cell::Text(kept.source.into()),
                 Cell::Integer(kept.row as i64),
-                Cell::Text(kept.reason),
-                Cell::Text(String::from_utf8_lossy(&kept.excerpt).escape_debug().to_string()),
+                Cell::Text(kept.reason.into()),
+                Cell::Text(String::from_utf8_lossy(&kept.excerpt).escape_debug().to_string().into()),
             ])?;
         }
         Ok(true)

@@ -151,10 +151,10 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
 fn cells(event: &Event) -> Vec<Cell> {
     let labels = serde_json::json!(event.labels).to_string();
     vec![
-        Cell::Text(event.device.to_string()),
+        Cell::Text(event.device.as_str().into()),
         Cell::Time(event.time),
-        Cell::Text(event.kind.as_str().to_owned()),
-        Cell::Text(labels),
+        Cell::Text(event.kind.as_str().into()),
+        Cell::Text(labels.into()),
     ]
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn device(common: &Common, store: &Path, id: &str) -> Result<Outcome,
     let mut add = |section: &str, table: &Table, columns: [&str; 4]| {
         table.rows().iter().try_for_each(|row| {
             let cells = columns.map(|column| pick(table, row, column));
-            whole.push(std::iter::once(Cell::Text(section.to_owned())).chain(cells).collect())
+            whole.push(std::iter::once(Cell::Text(section.into())).chain(cells))
         })
     };
     add("summary", &page.summary, ["what", "", "value", ""])?;

@@ -1,0 +1,168 @@
+//! Cancellation, by counts and not by time: how much work lies between two looks, and that each look is obeyed.
+//!
+//! A unit of work is a value read or laid over another, a row that is finished, filled, compared or given: none takes a microsecond
+//! by far. The store is asked on one thread, so that the counts are the same in every run.
+
+use crate::WriteBatch;
+use crate::error::{ErrorKind, Result};
+use crate::model::Table;
+use crate::store::{Options, Progress, Snapshot, Store};
+use crate::time::Timestamp;
+
+use super::*;
+
+const MINUTE_NS: i64 = 60_000_000_000;
+/// 2025-01-01.
+const START_NS: i64 = 1_735_689_600_000_000_000;
+const DEVICES: usize = 3;
+/// Sixty days of readings every four minutes: two months and a bit.
+const ROWS: i64 = 60 * 360;
+/// What the largest block of the store holds: a month of four metrics and their times.
+const BLOCK_VALUES: u64 = 31 * 360 * 5;
+/// And what lies over it.
+const LATE_VALUES: u64 = 2_000 * 5;
+
+fn at(minute: i64) -> Timestamp {
+    Timestamp::from_nanoseconds(START_NS + minute * MINUTE_NS)
+}
+
+/// January and February sealed and compacted; late rows of January in a segment of their own, and unsealed ones over February.
+fn store(folder: &tempfile::TempDir) -> Store {
+    let options = Options { threads: 1, compact_in_background: false, ..Options::default() };
+    let store = Store::open(folder.path().join("store"), options).unwrap();
+    let batch = |rows: &mut dyn Iterator<Item = i64>| {
+        let mut batch = WriteBatch::new();
+        for row in rows {
+            for device in 0..DEVICES {
+                let value = ((row * 7 + device as i64) % 1_000) as f64 / 10.0;
+                let reading = batch.reading(format!("pump-{device}"), at(row * 4));
+                let reading = reading.float("power_w", value).float("level", value / 3.0).integer("errors", row);
+                if row % 3 == 0 {
+                    reading.text("mode", if row % 2 == 0 { "on" } else { "off" });
+                }
+            }
+        }
+        for device in 0..DEVICES {
+            batch.attribute(format!("pump-{device}"), "region", if device == 0 { "north" } else { "south" });
+        }
+        batch
+    };
+    store.write(batch(&mut (0..ROWS))).unwrap();
+    store.seal().unwrap();
+    store.compact(true, None).unwrap();
+    store.write(batch(&mut (0..2_000).map(|row| row * 5 + 1))).unwrap();
+    store.seal().unwrap();
+    store.write(batch(&mut (31 * 360..31 * 360 + 2_000))).unwrap();
+    store
+}
+
+type Ask = Box<dyn Fn(&Store, &Snapshot, &Progress) -> Result<()>>;
+
+fn query(words: &'static str, query: Query) -> (&'static str, Ask) {
+    (words, Box::new(move |store, snapshot, progress| store.query_at(snapshot, &query, Some(progress)).map(drop)))
+}
+
+fn samples(words: &'static str, request: SamplesRequest) -> (&'static str, Ask) {
+    let give = &|_: Table| Ok(true);
+    (
+        words,
+        Box::new(move |store, snapshot, progress| {
+            store.samples(snapshot, &request, Some(progress), &mut { give }).map(drop)
+        }),
+    )
+}
+
+/// Every verb that reads samples, each so that it has much to do after it has read them.
+fn questions() -> Vec<(&'static str, Ask)> {
+    let minutes = |count: &str| -> Window { count.parse().unwrap() };
+    let power = || Query::metric("power_w").by(["device"]).every(minutes("4m")).between(at(0), at(ROWS * 4));
+    let arithmetic = || Expression::parse("power_w*level").unwrap();
+    vec![
+        query("values", power().aggregate([Aggregate::Mean]).statistics(false)),
+        query("no windows", Query::metric("power_w").aggregate([Aggregate::Count]).statistics(false)),
+        query("percentiles", power().every(Window::HOUR).aggregate([Aggregate::P95, Aggregate::Median])),
+        query("growth", power().aggregate([Aggregate::Delta])),
+        query("condition", power().aggregate([Aggregate::Mean]).filter_value("errors>100".parse().unwrap())),
+        query("order", power().aggregate([Aggregate::Max]).order_falling("power_w_max")),
+        query("top", power().aggregate([Aggregate::Max]).top(2)),
+        query("filled", power().every(minutes("2m")).aggregate([Aggregate::Max]).fill(Fill::Linear)),
+        query(
+            "aligned",
+            Query::expressions([arithmetic()]).aggregate([Aggregate::Mean]).every(minutes("4m")).tolerance_ns(9),
+        ),
+        query("texts", Query::metric("mode").aggregate([Aggregate::Last]).every(minutes("4m"))),
+        samples("samples", SamplesRequest::device("pump-1")),
+        samples("aligned samples", SamplesRequest::device("pump-1").align("mode", MINUTE_NS)),
+        samples("downsampled", SamplesRequest::device("pump-1").downsample(10_000).statistics(false)),
+        (
+            "trend",
+            Box::new(move |store, snapshot, progress| {
+                let trend = Trend::new(arithmetic(), minutes("4m")).by(["region"]);
+                store.trend_at(snapshot, &trend, Some(progress)).map(drop)
+            }),
+        ),
+        (
+            "histogram",
+            Box::new(move |store, snapshot, progress| {
+                let bins: Bins = "0:100:10".parse().unwrap();
+                let histogram = Histogram::new(arithmetic(), bins).by(["device"]).every(minutes("4m"));
+                store.histogram_at(snapshot, &histogram, Some(progress)).map(drop)
+            }),
+        ),
+        (
+            "histogram by width",
+            Box::new(move |store, snapshot, progress| {
+                let histogram = Histogram::new(arithmetic(), Bins::Width(1.0));
+                store.histogram_at(snapshot, &histogram, Some(progress)).map(drop)
+            }),
+        ),
+        (
+            "gaps",
+            Box::new(|store, snapshot, progress| {
+                store.gaps(snapshot, &GapsRequest::longer_than_ns(MINUTE_NS), Some(progress)).map(drop)
+            }),
+        ),
+        (
+            "outliers",
+            Box::new(|store, snapshot, progress| {
+                let request = OutliersRequest::new("power_w", 1.0).statistics(false);
+                store.outliers(snapshot, &request, Some(progress)).map(drop)
+            }),
+        ),
+        (
+            "latest",
+            Box::new(|store, snapshot, progress| {
+                store.latest(snapshot, &LatestRequest::default().statistics(false), Some(progress)).map(drop)
+            }),
+        ),
+        (
+            "device",
+            Box::new(|store, snapshot, progress| store.device_page(snapshot, "pump-1", Some(progress)).map(drop)),
+        ),
+    ]
+}
+
+#[test]
+fn little_work_lies_between_two_looks_and_each_look_is_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let snapshot = store.snapshot().unwrap();
+    for (words, ask) in questions() {
+        let whole = Progress::default();
+        ask(&store, &snapshot, &whole).unwrap();
+        let (looks, most, work) = whole.looks_and_work();
+        // A block with what lies over it; all that comes after reading goes in smaller steps.
+        assert!(most <= BLOCK_VALUES + LATE_VALUES, "{words}: {most} between two looks");
+        assert!(work > ROWS as u64 || words == "latest", "{words}: {work} in {looks} looks, so that this says little");
+        let step = (looks / 40).max(1);
+        for look in (1..=looks).step_by(step as usize) {
+            let progress = Progress::cancelling_at(look);
+            let error = ask(&store, &snapshot, &progress).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "{words} at look {look} of {looks}");
+            // Other devices of its wave look once each, and do nothing.
+            let (looked, _, _) = progress.looks_and_work();
+            assert!(looked <= look + DEVICES as u64, "{words} at look {look} of {looks}: {looked}");
+            assert_eq!(progress.work_after_cancel(), 0, "{words} at look {look} of {looks}");
+        }
+    }
+}
