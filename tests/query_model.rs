@@ -407,7 +407,9 @@ proptest! {
         ask_all(&run, &path, &questions);
         run.store().seal().unwrap();
         ask_all(&run, &path, &questions);
-        run.store().compact(true, None).unwrap();
-        ask_all(&run, &path, &questions);
+        for cold in [false, true] {
+            run.store().compact(cold, None).unwrap();
+            ask_all(&run, &path, &questions);
+        }
     }
 }

@@ -93,8 +93,8 @@ impl Store {
         let mut intervals = Intervals::default();
         let of_device = LatestRequest::default().filter(attribute("device").is(entry.id.as_str()));
         let (latest, _) = self.latest(snapshot, &of_device, progress)?;
-        // What was found just now, and four steps.
-        progress.inspect(|progress| progress.set_total(5));
+        // The last values were the first of four steps.
+        progress.inspect(|progress| progress.set_total(4));
         let step = || {
             progress.inspect(|progress| progress.advance(1));
             look(progress)
@@ -134,7 +134,6 @@ impl Store {
         for (severity, count) in counts {
             logs.push(vec![Cell::Text(severity.as_str().into()), Cell::Integer(count)])?;
         }
-        step()?;
         let mut summary = Table::with_names(&["what", "value"]);
         let mut say = |what: &str, value: Cell| summary.push(vec![Cell::Text(what.into()), value]);
         let time = |time: Option<i64>| time.map_or(Cell::Null, |time| Cell::Time(Timestamp::from_nanoseconds(time)));

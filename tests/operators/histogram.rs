@@ -129,6 +129,14 @@ fn a_width_makes_bins_from_the_least_to_the_greatest_and_statistics_answer() {
         run.store().histogram_at(&snapshot, &histogram("errors", Bins::Edges(vec![0.0, 10.0])), None).unwrap();
     assert_eq!(table.rows()[1][2], Cell::Integer(2_000));
     assert_eq!((explain.blocks_from_statistics, explain.blocks_decoded), (2, 0), "{explain:?}");
+    // The least and the greatest value are looked for first: without statistics each of the 2,000 values is read twice.
+    let read = |bins: Bins| {
+        let histogram = histogram("power_w", bins).statistics(false);
+        let (_, explain) = run.store().histogram_at(&snapshot, &histogram, None).unwrap();
+        (explain.segments, explain.blocks_decoded, explain.values_decoded)
+    };
+    assert_eq!(read(Bins::Edges(vec![0.0, 10.0])), (2, 2, 2_000));
+    assert_eq!(read(Bins::Width(10.0)), (2, 4, 4_000));
     let failed = |metric: &str, bins: Bins| run.store().histogram(&histogram(metric, bins)).unwrap_err().kind();
     assert_eq!(failed("level", Bins::Width(1.0)), ErrorKind::LimitExceeded);
     assert_eq!(failed("power_w", Bins::Width(0.001)), ErrorKind::LimitExceeded);

@@ -1,13 +1,14 @@
-//! Operators against the naive model, in every layout: as-of alignment, downsampling, histograms, top groups.
+//! Operators against the naive model, in every layout: as-of alignment, downsampling, histograms, top groups, and the other verbs.
 
 mod align;
 mod downsample;
 mod histogram;
 mod top;
+mod verbs;
 
 use crate::model::{self, run::Run};
 
-/// Acts, and checks a claim unsealed, sealed and compacted.
+/// Acts, and checks a claim unsealed, sealed, and compacted into the fast tier and into the cold one.
 fn in_every_layout(actions: &[model::Action], check: impl Fn(&Run)) {
     let folder = tempfile::tempdir().unwrap();
     let mut run = Run::new(&folder.path().join("store"));
@@ -19,6 +20,8 @@ fn in_every_layout(actions: &[model::Action], check: impl Fn(&Run)) {
     check(&run);
     run.store().seal().unwrap();
     check(&run);
-    run.store().compact(true, None).unwrap();
-    check(&run);
+    for cold in [false, true] {
+        run.store().compact(cold, None).unwrap();
+        check(&run);
+    }
 }

@@ -4,6 +4,7 @@
 //! that it took. Prints one JSON object a line: the question, how long it takes, how often a cancel came before its end, and
 //! milliseconds from the cancel to the return, as median and maximum. Reads only.
 
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -114,11 +115,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let metrics: Vec<String> = floats.map(|metric| metric.name.to_string()).collect();
     let device = snapshot.catalog().devices().next().map(|device| device.id.to_string());
     let (Some(device), false) = (device, metrics.is_empty()) else { return Err("it has no floats".into()) };
+    let mut out = std::io::stdout().lock();
     for (words, ask) in questions(&metrics, &device) {
         let started = Instant::now();
         if let Err(error) = ask(&store, &snapshot, &Progress::default()) {
             // Wrong clocks may make more windows than there is room for.
-            eprintln!("{words}: {error}");
+            writeln!(std::io::stderr(), "{words}: {error}")?;
             continue;
         }
         let whole = started.elapsed();
@@ -128,13 +130,14 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         }
         found.sort_unstable();
         let ms = |duration: Option<&Duration>| duration.map_or(0.0, |duration| duration.as_secs_f64() * 1e3);
-        println!(
+        writeln!(
+            out,
             "{{\"question\":\"{words}\",\"whole_ms\":{:.1},\"cancelled\":{},\"median_ms\":{:.2},\"max_ms\":{:.2}}}",
             ms(Some(&whole)),
             found.len(),
             ms(found.get(found.len() / 2)),
             ms(found.last()),
-        );
+        )?;
     }
     Ok(())
 }
