@@ -44,8 +44,7 @@ pub(super) struct Head {
 impl Head {
     /// No value lies above it.
     pub(super) fn highest(&self) -> i64 {
-        let reach = u64::MAX.checked_shr(64 - self.span_bits).unwrap_or(0);
-        i64::try_from(i128::from(self.lowest) + i128::from(reach)).unwrap_or(i64::MAX)
+        i64::try_from(i128::from(self.lowest) + i128::from(self.reach())).unwrap_or(i64::MAX)
     }
 
     /// Whether all distances from the lowest value fit 32 bits.
@@ -53,11 +52,34 @@ impl Head {
         self.span_bits <= NARROW_BITS
     }
 
-    /// The step between the values of a group that begins with its lowest and rises by one step, which nothing is packed of.
-    pub(super) fn regular_step(&self) -> Option<u64> {
+    /// How far a value may lie above the lowest.
+    fn reach(&self) -> u64 {
+        u64::MAX.checked_shr(64 - self.span_bits).unwrap_or(0)
+    }
+
+    /// Whether the head allows for values beyond those of 64 bits; no writer's group has them.
+    fn may_wrap(&self) -> bool {
+        i128::from(self.lowest) + i128::from(self.reach()) > i128::from(i64::MAX)
+    }
+
+    /// Refuses distances from the lowest value that pass what the head says, or 64 bits: heads are believed where groups are not unpacked.
+    fn check_distances(&self, all_bits: u64, highest: u64) -> Result<()> {
+        if all_bits > self.reach()
+            || (self.may_wrap() && i128::from(self.lowest) + i128::from(highest) > i128::from(i64::MAX))
+        {
+            return Err(corrupt("a value of a group of integers lies above the highest that its head says"));
+        }
+        Ok(())
+    }
+
+    /// The step between the values of a group of so many that begins with its lowest and rises by one step, which nothing is packed of.
+    pub(super) fn regular_step(&self, count: usize) -> Option<u64> {
         match self.prediction {
-            Prediction::Differences { first: 0, step } if step > 0 && self.width == 0 && self.patches == 0 => {
-                Some(step as u64)
+            Prediction::Differences { first: 0, step }
+                if step > 0 && count > 1 && self.width == 0 && self.patches == 0 =>
+            {
+                let step = step as u64;
+                step.checked_mul(count as u64 - 1).is_some_and(|last| last <= self.reach()).then_some(step)
             }
             _ => None,
         }
@@ -216,7 +238,13 @@ impl<'a> Grouped<'a> {
                 }
             }
         }
-        Ok(())
+        // Of a frame, the widths bound the distances.
+        if head.prediction == Prediction::Frame && !head.may_wrap() {
+            return Ok(());
+        }
+        let all_bits = offsets[..count].iter().fold(0, |all, offset| all | offset);
+        let highest = offsets[..count].iter().fold(0, |highest, offset| highest.max(*offset));
+        head.check_distances(u64::from(all_bits), u64::from(highest))
     }
 
     /// The values of a group; those behind its last are unspecified.
@@ -261,7 +289,11 @@ impl<'a> Grouped<'a> {
                 }
             }
         }
-        Ok(())
+        if head.prediction == Prediction::Frame && !head.may_wrap() {
+            return Ok(());
+        }
+        let distances = || values[..count].iter().map(|value| value.wrapping_sub(head.lowest) as u64);
+        head.check_distances(distances().fold(0, |all, one| all | one), distances().fold(0, u64::max))
     }
 
     /// The values of some places (none behind the last); only groups that hold some of them are unpacked.
@@ -282,7 +314,7 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
-        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 {
+        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 && !head.may_wrap() {
             let mut above = u128::from(kernels.sum(self.lanes(head, count), head.width));
             self.patch(head, count, |_, upper| above += u128::from(upper) << head.width)?;
             return Ok(i128::from(head.lowest) * count as i128 + above as i128);
@@ -310,7 +342,15 @@ impl<'a> Grouped<'a> {
         let mask = u64::MAX >> (64 - head.patch_width);
         for (number, place) in places.iter().enumerate() {
             let bit = number * head.patch_width as usize;
-            put(usize::from(*place), bits_at(uppers, bit) & mask);
+            let upper = bits_at(uppers, bit) & mask;
+            if upper == 0 {
+                return Err(corrupt("a group of integers has a patch that changes nothing"));
+            }
+            put(usize::from(*place), upper);
+        }
+        let end = places.len() * head.patch_width as usize;
+        if end % 8 > 0 && bits_at(uppers, end) > 0 {
+            return Err(corrupt("a group of integers has bits after its last patch"));
         }
         Ok(())
     }
@@ -356,6 +396,11 @@ fn read_head(reader: &mut Reader<'_>, before: i64, at: usize) -> Result<Head> {
     };
     if matches!(prediction, Prediction::Differences { first, .. } if 64 - first.leading_zeros() > span_bits) {
         return Err(corrupt("the first value of a group of integers lies above its highest"));
+    }
+    // Values of a narrow group count modulo 2^32, its step does not.
+    if matches!(prediction, Prediction::Differences { step, .. } if span_bits <= NARROW_BITS && step.unsigned_abs() >> NARROW_BITS > 0)
+    {
+        return Err(corrupt("the step of a group of integers is wider than its values"));
     }
     let patches = if patch_width > 0 { reader.byte()? } else { 0 };
     if patch_width > 0 && patches == 0 {
@@ -463,6 +508,17 @@ mod tests {
             (group(&[3, 0, 0], &[0]), 8, "a byte too many"),
             (vec![3, 0, 0, 0, 0], 8, "a byte too few"),
             (vec![3, 0], 8, "half a head"),
+            (group(&[1, 2, 0, 1], &[3, 0]), 8, "a patch that is zero"),
+            (group(&[1, 2, 0, 1], &[3, 1 | 4]), 8, "a bit behind the last patch"),
+            (group(&[0x80, 0, 0, 3, 0, 16], &[])[..6].to_vec(), 8, "a step beyond the span"),
+            (group(&[0x80, 0x80, 0, 3, 0, 16], &[])[..6].to_vec(), 8, "two predictions again"),
+            (vec![0x00, 0x80, 0, 2, 0, 0x80, 0x10], 8, "a line beyond the span"),
+            (
+                [&[0x80, 0, 0, 8, 0][..], &[0x82, 0x80, 0x80, 0x80, 0x20]].concat(),
+                8,
+                "a narrow group whose step is 2^32 + 1",
+            ),
+            ([&[3, 0, 0xfe][..], &[0xff; 8], &[1, 1], &[0; 31]].concat(), 8, "a value beyond 64 bits"),
             (
                 group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 31)).collect(),
                 7,
