@@ -44,8 +44,7 @@ pub(super) struct Head {
 impl Head {
     /// No value lies above it.
     pub(super) fn highest(&self) -> i64 {
-        let reach = u64::MAX.checked_shr(64 - self.span_bits).unwrap_or(0);
-        i64::try_from(i128::from(self.lowest) + i128::from(reach)).unwrap_or(i64::MAX)
+        i64::try_from(i128::from(self.lowest) + i128::from(self.reach())).unwrap_or(i64::MAX)
     }
 
     /// Whether all distances from the lowest value fit 32 bits.
@@ -53,11 +52,34 @@ impl Head {
         self.span_bits <= NARROW_BITS
     }
 
-    /// The step between the values of a group that begins with its lowest and rises by one step, which nothing is packed of.
-    pub(super) fn regular_step(&self) -> Option<u64> {
+    /// How far a value may lie above the lowest.
+    fn reach(&self) -> u64 {
+        u64::MAX.checked_shr(64 - self.span_bits).unwrap_or(0)
+    }
+
+    /// Whether the head allows for values beyond those of 64 bits; no writer's group has them.
+    fn may_wrap(&self) -> bool {
+        i128::from(self.lowest) + i128::from(self.reach()) > i128::from(i64::MAX)
+    }
+
+    /// Refuses distances from the lowest value that pass what the head says, or 64 bits: heads are believed where groups are not unpacked.
+    fn check_distances(&self, all_bits: u64, highest: u64) -> Result<()> {
+        if all_bits > self.reach()
+            || (self.may_wrap() && i128::from(self.lowest) + i128::from(highest) > i128::from(i64::MAX))
+        {
+            return Err(corrupt("a value of a group of integers lies above the highest that its head says"));
+        }
+        Ok(())
+    }
+
+    /// The step between the values of a group of so many that begins with its lowest and rises by one step, which nothing is packed of.
+    pub(super) fn regular_step(&self, count: usize) -> Option<u64> {
         match self.prediction {
-            Prediction::Differences { first: 0, step } if step > 0 && self.width == 0 && self.patches == 0 => {
-                Some(step as u64)
+            Prediction::Differences { first: 0, step }
+                if step > 0 && count > 1 && self.width == 0 && self.patches == 0 =>
+            {
+                let step = step as u64;
+                step.checked_mul(count as u64 - 1).is_some_and(|last| last <= self.reach()).then_some(step)
             }
             _ => None,
         }
@@ -216,7 +238,13 @@ impl<'a> Grouped<'a> {
                 }
             }
         }
-        Ok(())
+        // Of a frame, the widths bound the distances.
+        if head.prediction == Prediction::Frame && !head.may_wrap() {
+            return Ok(());
+        }
+        let all_bits = offsets[..count].iter().fold(0, |all, offset| all | offset);
+        let highest = offsets[..count].iter().fold(0, |highest, offset| highest.max(*offset));
+        head.check_distances(u64::from(all_bits), u64::from(highest))
     }
 
     /// The values of a group; those behind its last are unspecified.
@@ -261,7 +289,11 @@ impl<'a> Grouped<'a> {
                 }
             }
         }
-        Ok(())
+        if head.prediction == Prediction::Frame && !head.may_wrap() {
+            return Ok(());
+        }
+        let distances = || values[..count].iter().map(|value| value.wrapping_sub(head.lowest) as u64);
+        head.check_distances(distances().fold(0, |all, one| all | one), distances().fold(0, u64::max))
     }
 
     /// The values of some places (none behind the last); only groups that hold some of them are unpacked.
@@ -282,7 +314,7 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
-        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 {
+        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 && !head.may_wrap() {
             let mut above = u128::from(kernels.sum(self.lanes(head, count), head.width));
             self.patch(head, count, |_, upper| above += u128::from(upper) << head.width)?;
             return Ok(i128::from(head.lowest) * count as i128 + above as i128);
@@ -310,7 +342,15 @@ impl<'a> Grouped<'a> {
         let mask = u64::MAX >> (64 - head.patch_width);
         for (number, place) in places.iter().enumerate() {
             let bit = number * head.patch_width as usize;
-            put(usize::from(*place), bits_at(uppers, bit) & mask);
+            let upper = bits_at(uppers, bit) & mask;
+            if upper == 0 {
+                return Err(corrupt("a group of integers has a patch that changes nothing"));
+            }
+            put(usize::from(*place), upper);
+        }
+        let end = places.len() * head.patch_width as usize;
+        if end % 8 > 0 && bits_at(uppers, end) > 0 {
+            return Err(corrupt("a group of integers has bits after its last patch"));
         }
         Ok(())
     }
@@ -357,135 +397,14 @@ fn read_head(reader: &mut Reader<'_>, before: i64, at: usize) -> Result<Head> {
     if matches!(prediction, Prediction::Differences { first, .. } if 64 - first.leading_zeros() > span_bits) {
         return Err(corrupt("the first value of a group of integers lies above its highest"));
     }
+    // Values of a narrow group count modulo 2^32, its step does not.
+    if matches!(prediction, Prediction::Differences { step, .. } if span_bits <= NARROW_BITS && step.unsigned_abs() >> NARROW_BITS > 0)
+    {
+        return Err(corrupt("the step of a group of integers is wider than its values"));
+    }
     let patches = if patch_width > 0 { reader.byte()? } else { 0 };
     if patch_width > 0 && patches == 0 {
         return Err(corrupt("a group of integers has the width of patches, and none"));
     }
     Ok(Head { lowest, span_bits, width, patch_width, patches, prediction, at })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::ErrorKind;
-    use proptest::prelude::*;
-
-    /// What every way to read says of some values, on every level.
-    fn check(values: &[i64]) -> usize {
-        let mut bytes = Vec::new();
-        encode(values, &mut bytes);
-        for kernels in Kernels::available() {
-            let groups = Grouped::read(Reader::new(&bytes), values.len()).unwrap();
-            assert_eq!(groups.heads().len(), values.len().div_ceil(GROUP));
-            for (group, expected) in values.chunks(GROUP).enumerate() {
-                let head = &groups.heads()[group];
-                let (lowest, highest) = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
-                assert_eq!(head.lowest, lowest);
-                let bits = |end: i64| 64 - (end.wrapping_sub(lowest) as u64).leading_zeros();
-                assert!(
-                    head.highest() >= highest && (head.highest() == i64::MAX || bits(head.highest()) == bits(highest))
-                );
-                let mut read = [0; GROUP];
-                groups.values(group, kernels, &mut read).unwrap();
-                assert_eq!(&read[..expected.len()], expected, "{kernels:?} group {group}");
-                let sum: i128 = expected.iter().map(|value| i128::from(*value)).sum();
-                assert_eq!(groups.sum(group, kernels).unwrap(), sum, "{kernels:?} group {group}");
-            }
-        }
-        assert_eq!(Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode(0..values.len()).unwrap(), values);
-        let (from, to) = (values.len() / 3, values.len() - values.len() / 4);
-        let part = Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode(from..to).unwrap();
-        assert_eq!(part, values[from..to]);
-        bytes.len()
-    }
-
-    #[test]
-    fn every_width_comes_back() {
-        for width in 0..=64 {
-            for count in [1, 7, 8, 9, 255, 256, 257, 600] {
-                let mut state = 1_u64 + width;
-                let value = |_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (state ^ state >> 31).checked_shr(64 - width as u32).unwrap_or(0) as i64
-                };
-                check(&(0..count).map(value).collect::<Vec<i64>>());
-            }
-        }
-    }
-
-    #[test]
-    fn a_patch_in_every_place_comes_back() {
-        for (far, plain) in [(1_i64 << 20, 3), (i64::MIN, 1), (i64::MAX, -1), (-(1 << 31), 0)] {
-            for place in 0..GROUP {
-                let frame: Vec<i64> =
-                    (0..GROUP as i64).map(|i| if i == place as i64 { far } else { i * 7 % 4 }).collect();
-                check(&frame);
-                let mut value = 0_i64;
-                let mut counter = |i| {
-                    value = if i == place { far } else { value.wrapping_add(plain + (i % 3) as i64) };
-                    value
-                };
-                check(&(0..GROUP).map(&mut counter).collect::<Vec<i64>>());
-            }
-        }
-    }
-
-    #[test]
-    fn a_counter_with_resets_costs_little_more_than_one_without() {
-        let steady: Vec<i64> = (0..4_096).map(|i| 70 * i + i * i % 16).collect();
-        let reset: Vec<i64> = steady.iter().map(|value| value % 40_000).collect();
-        let (steady, reset) = (check(&steady), check(&reset));
-        assert!(reset < steady + steady / 4, "{steady} and {reset} bytes");
-    }
-
-    #[test]
-    fn jitter_around_a_line_costs_its_own_bits() {
-        let jitter = |i: i64| ((i * 2_654_435_761) >> 7) % 1_000;
-        let wide: Vec<i64> = (0..1_024).map(|i| i64::MIN + i * (1 << 40) + jitter(i)).collect();
-        for values in [(0..1_024).map(|i| 60_000 * i + jitter(i)).collect(), wide] {
-            let bytes = check(&values);
-            assert!(bytes < 4 * (10 * 32 + 24), "{bytes} bytes");
-        }
-    }
-
-    #[test]
-    fn what_a_reader_must_check_is_refused() {
-        let lanes = [0_u8; 32];
-        let group = |head: &[u8], rest: &[u8]| [head, &lanes[..], rest].concat();
-        for (bytes, count, what) in [
-            (group(&[0x9e, 3, 0, 32, 0, 0, 1], &[0, 1]), 1, "33 bits of a distance of 32"),
-            (group(&[0x81, 0, 0, 65, 0, 0], &[]), 8, "a distance of 65 bits"),
-            (group(&[0x81, 0, 0, 3, 8, 0], &[]), 8, "a first value above the highest"),
-            (group(&[0x83, 0x80, 0, 3, 0, 0], &[]), 8, "two predictions"),
-            (group(&[1, 2, 0, 0], &[]), 8, "no patches of some width"),
-            (group(&[1, 2, 0, 2], &[3, 3, 1]), 8, "two patches at one place"),
-            (group(&[1, 2, 0, 1], &[8, 1]), 8, "a patch behind the last value"),
-            (group(&[3, 0, 0], &[0]), 8, "a byte too many"),
-            (vec![3, 0, 0, 0, 0], 8, "a byte too few"),
-            (vec![3, 0], 8, "half a head"),
-            (
-                group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 31)).collect(),
-                7,
-                "a bit behind",
-            ),
-        ] {
-            let kernels = Kernels::best();
-            let read =
-                Grouped::read(Reader::new(&bytes), count).and_then(|groups| groups.values(0, kernels, &mut [0; GROUP]));
-            assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::Corruption), "{what}");
-        }
-        assert!(Grouped::read(Reader::new(&[]), usize::MAX).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_written_is_read(values in proptest::collection::vec(any::<i64>(), 1..700), shift in 0_u32..64, walk: bool) {
-            let mut total = 0_i64;
-            let value = |value: &i64| {
-                total = if walk { total.wrapping_add(value >> shift) } else { value >> shift };
-                total
-            };
-            check(&values.iter().map(value).collect::<Vec<i64>>());
-        }
-    }
 }

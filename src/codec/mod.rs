@@ -16,6 +16,8 @@ mod decimal;
 mod fixed;
 mod grouped;
 mod grouped_plan;
+#[cfg(test)]
+mod grouped_tests;
 mod integer;
 mod kernels;
 mod lanes;

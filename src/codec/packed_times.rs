@@ -99,13 +99,15 @@ impl<'a> PackedTimes<'a> {
                 let head = &groups.heads()[group];
                 let last = groups.heads().get(group + 1).map_or(*limit, |next| next.lowest as u64 - 1);
                 let at = |offset: u64| start.wrapping_add(offset.wrapping_mul(*unit_ns) as i64);
-                if let Some(step) = head.regular_step() {
+                let step = head.regular_step(length);
+                let step_ns = |step: u64| step.checked_mul(*unit_ns).and_then(|step_ns| i64::try_from(step_ns).ok());
+                if let Some((step, step_ns)) = step.and_then(|step| Some((step, step_ns(step)?))) {
                     let end =
                         step.checked_mul(length as u64 - 1).and_then(|lasts| lasts.checked_add(head.lowest as u64));
                     if end.is_none_or(|end| end > last) {
                         return Err(rising_error());
                     }
-                    return Ok(GroupTimes::Regular(at(head.lowest as u64), step.wrapping_mul(*unit_ns) as i64));
+                    return Ok(GroupTimes::Regular(at(head.lowest as u64), step_ns));
                 }
                 self.unpacked = None;
                 let kernels = Kernels::best();
@@ -269,7 +271,27 @@ mod tests {
                 let Ok(time) = packed.at(row) else { return Ok(()) };
                 prop_assert!(Some(time) > last);
                 last = Some(time);
+                // Whatever it says, it does not panic.
+                let _ = packed.first_from(row / 2, time);
+                let _ = packed.first_from(row, i64::MAX);
             }
         }
+    }
+
+    #[test]
+    fn a_group_of_one_time_has_no_step() {
+        // 257 times every 4 ns: the last group has one, a head of differences, and a step that the unit makes 0.
+        let mut bytes = vec![super::time_code::GROUPED, 0, 4];
+        for (lowest, step) in [(0_i64, 1), (256, 1_i64 << 62)] {
+            bytes.extend([0x80, 0]);
+            crate::bytes::put_signed(lowest, &mut bytes);
+            bytes.extend([if lowest == 0 { 8 } else { 63 }, 0]);
+            crate::bytes::put_signed(step, &mut bytes);
+        }
+        let expected: Vec<i64> = (0..257).map(|place| place * 4).collect();
+        assert_eq!(decode_times(&bytes, 257).unwrap(), expected);
+        let mut packed = PackedTimes::read(&bytes, 257).unwrap();
+        assert_eq!((packed.first_from(0, 1_025).unwrap(), packed.first_from(0, 1_023).unwrap()), (257, 256));
+        assert_eq!(packed.at(256).unwrap(), 1_024);
     }
 }

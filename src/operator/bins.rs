@@ -91,7 +91,7 @@ impl Bins {
                 if count == 0 { Vec::new() } else { (0..=count).map(edge).collect() }
             }
             (Self::Width(width), Some((least, greatest))) => {
-                let (first, last) = ((least / width).floor(), (greatest / width).floor() + 1.0);
+                let (first, last) = (multiple_below(least, *width), multiple_below(greatest, *width) + 1.0);
                 let count = limited(last - first)?;
                 if !(first.is_finite() && count > 0) {
                     return Err(wrong(format!("values from {least} to {greatest} can not be cut by a width")));
@@ -104,6 +104,17 @@ impl Bins {
             return Err(wrong("bins have two edges or more, and each edge is greater than the one before it"));
         }
         Ok(Arc::new(Edges::new(edges, !matches!(self, Self::Edges(_)))))
+    }
+}
+
+/// Which multiple of a width is the last one at a value or below it, as multiples are rounded: the quotient is rounded too, and may
+/// be one off.
+fn multiple_below(value: f64, width: f64) -> f64 {
+    let guess = (value / width).floor();
+    match guess {
+        _ if guess * width > value => guess - 1.0,
+        _ if (guess + 1.0) * width <= value => guess + 1.0,
+        _ => guess,
     }
 }
 
@@ -205,7 +216,30 @@ mod tests {
         assert!(Bins::Width(1.0).cut(Some((f64::NEG_INFINITY, 3.0))).is_err());
     }
 
+    #[test]
+    fn a_width_holds_values_that_its_multiples_are_rounded_beside() {
+        // 17 * 0.1 is 1.7000000000000002, and 43 * 0.1 is 4.3.
+        let edges = Bins::Width(0.1).cut(Some((1.7, 4.3))).unwrap();
+        assert_eq!((edges.edges[0], edges.edges[1]), (1.6, 1.7000000000000002));
+        assert_eq!(edges.edges[edges.edges.len() - 2..], [4.3, 4.4]);
+    }
+
     proptest! {
+        #[test]
+        fn a_width_reaches_from_the_least_to_the_greatest_and_no_further(
+            width in prop_oneof![prop::sample::select(vec![0.1, 0.2, 0.25, 0.3, 0.5, 0.7, 1.0, 1e-3, 2.5, 10.0, 1e6, 1.0 / 3.0]), 1e-9_f64..1e9],
+            ends in [(-4_000_i32..4_000, -1_i8..2), (-4_000_i32..4_000, -1_i8..2)],
+        ) {
+            // At multiples, as a sensor's driver rounds them, and beside them.
+            let [a, b] = ends.map(|(multiple, beside)| {
+                let value = f64::from(multiple) * width;
+                match beside { -1 => value.next_down(), 0 => value, _ => value.next_up() }
+            });
+            let (least, greatest) = (a.min(b), a.max(b));
+            let edges = Bins::Width(width).cut(Some((least, greatest))).unwrap();
+            prop_assert_eq!((edges.reached(least), edges.reached(greatest)), (1, edges.edges.len() - 1));
+        }
+
         #[test]
         fn a_value_lies_where_its_edges_say(from in -1e3_f64..1e3, long in 1e-6_f64..1e4, count in 1_usize..300, part in -0.2_f64..1.2, on_edge: bool) {
             let edges = Bins::Equal { from, to: from + long, count }.cut(None).unwrap();

@@ -92,7 +92,8 @@ impl PackedPart {
         rest.sum.add(value);
         rest.bounds = (rest.bounds.0.min(value), rest.bounds.1.max(value));
         if needs.deviation {
-            self.add_moments(1, value, 0.0);
+            // An infinity has no distance from any mean, not even from its own.
+            self.add_moments(1, value, value - value);
         }
         if needs.values {
             self.values.push(value);

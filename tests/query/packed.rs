@@ -59,17 +59,27 @@ fn check(found: &[Cell], values: &[f64], whole: bool, context: &str) {
     exact(&found[4], known[0], "first");
     exact(&found[5], known[known.len() - 1], "last");
     let finite = known.iter().all(|value| value.abs() < 1e100);
+    let magnitude: f64 = known.iter().map(|value| value.abs()).sum();
+    let (count, sum) = (known.len() as f64, known.iter().sum::<f64>());
+    let mean = sum / count;
     if finite {
-        let magnitude: f64 = known.iter().map(|value| value.abs()).sum();
-        let (count, sum) = (known.len() as f64, known.iter().sum::<f64>());
         assert!((float(&found[6]) - sum).abs() <= 1e-12 * magnitude, "sum {:?} {sum} {context}", found[6]);
-        let mean = sum / count;
         assert!((float(&found[7]) - mean).abs() <= 1e-12 * magnitude / count, "mean {:?} {mean} {context}", found[7]);
-        if known.len() > 1 {
-            let variance = known.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-            let coarse = 1e-9 * variance + 1e-24 * magnitude * magnitude;
-            assert!((float(&found[8]) - variance).abs() <= coarse, "variance {:?} {variance} {context}", found[8]);
-        }
+    }
+    if known.len() < 2 {
+        assert_eq!(found[8], Cell::Null, "variance {context}");
+        return;
+    }
+    let (variance, found) =
+        (known.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0), float(&found[8]));
+    if known.iter().any(|value| value.is_infinite()) {
+        // Infinity less infinity: there is no distance from the mean.
+        assert!(variance.is_nan() && found.is_nan(), "variance {found} {context}");
+    } else if variance.is_finite() {
+        let coarse = 1e-9 * variance + 1e-24 * magnitude * magnitude;
+        assert!((found - variance).abs() <= coarse, "variance {found} {variance} {context}");
+    } else {
+        assert_eq!(found, variance, "variance {context}");
     }
 }
 
@@ -186,6 +196,27 @@ proptest! {
                         }
                     }
                 }
+            }
+        });
+    }
+}
+
+/// One infinity among decimals: no block, layout or statistic makes a number of what has none.
+#[test]
+fn an_infinity_has_no_deviation() {
+    for place in [0, 100, 299] {
+        let mut batch = WriteBatch::new();
+        for row in 0..300 {
+            let level = if row == place { f64::INFINITY } else { 20.0 + (row % 7) as f64 / 100.0 };
+            batch.reading("a", at(BASE_NS + row * 10_000_000_000)).float("level", level);
+        }
+        in_every_layout(batch, |store, layout| {
+            for (statistics, window) in [(true, "1h"), (false, "1h"), (true, "1d"), (false, "1d")] {
+                let query = Query::metric("level").aggregate([Aggregate::Stddev, Aggregate::Variance, Aggregate::Mean]);
+                let query = query.every(window.parse().unwrap()).statistics(statistics);
+                let found = row(store, query);
+                assert!(float(&found[1]).is_nan() && float(&found[2]).is_nan(), "{found:?} {layout} {place}");
+                assert_eq!(found[3], Cell::Float(f64::INFINITY), "{layout} {place}");
             }
         });
     }

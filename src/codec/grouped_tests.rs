@@ -1,0 +1,135 @@
+//! Groups with their heads in front: every way to read them gives back what was written, and what no writer makes is refused.
+
+use super::bits::GROUP;
+use super::grouped::{Grouped, encode};
+use super::kernels::Kernels;
+use crate::bytes::Reader;
+use crate::error::ErrorKind;
+use proptest::prelude::*;
+
+/// What every way to read says of some values, on every level.
+fn check(values: &[i64]) -> usize {
+    let mut bytes = Vec::new();
+    encode(values, &mut bytes);
+    for kernels in Kernels::available() {
+        let groups = Grouped::read(Reader::new(&bytes), values.len()).unwrap();
+        assert_eq!(groups.heads().len(), values.len().div_ceil(GROUP));
+        for (group, expected) in values.chunks(GROUP).enumerate() {
+            let head = &groups.heads()[group];
+            let (lowest, highest) = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
+            assert_eq!(head.lowest, lowest);
+            let bits = |end: i64| 64 - (end.wrapping_sub(lowest) as u64).leading_zeros();
+            assert!(head.highest() >= highest && (head.highest() == i64::MAX || bits(head.highest()) == bits(highest)));
+            let mut read = [0; GROUP];
+            groups.values(group, kernels, &mut read).unwrap();
+            assert_eq!(&read[..expected.len()], expected, "{kernels:?} group {group}");
+            let sum: i128 = expected.iter().map(|value| i128::from(*value)).sum();
+            assert_eq!(groups.sum(group, kernels).unwrap(), sum, "{kernels:?} group {group}");
+        }
+    }
+    assert_eq!(Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode(0..values.len()).unwrap(), values);
+    let (from, to) = (values.len() / 3, values.len() - values.len() / 4);
+    let part = Grouped::read(Reader::new(&bytes), values.len()).unwrap().decode(from..to).unwrap();
+    assert_eq!(part, values[from..to]);
+    bytes.len()
+}
+
+#[test]
+fn every_width_comes_back() {
+    for width in 0..=64 {
+        for count in [1, 7, 8, 9, 255, 256, 257, 600] {
+            let mut state = 1_u64 + width;
+            let value = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state ^ state >> 31).checked_shr(64 - width as u32).unwrap_or(0) as i64
+            };
+            check(&(0..count).map(value).collect::<Vec<i64>>());
+        }
+    }
+}
+
+#[test]
+fn a_patch_in_every_place_comes_back() {
+    for (far, plain) in [(1_i64 << 20, 3), (i64::MIN, 1), (i64::MAX, -1), (-(1 << 31), 0)] {
+        for place in 0..GROUP {
+            let frame: Vec<i64> = (0..GROUP as i64).map(|i| if i == place as i64 { far } else { i * 7 % 4 }).collect();
+            check(&frame);
+            let mut value = 0_i64;
+            let mut counter = |i| {
+                value = if i == place { far } else { value.wrapping_add(plain + (i % 3) as i64) };
+                value
+            };
+            check(&(0..GROUP).map(&mut counter).collect::<Vec<i64>>());
+        }
+    }
+}
+
+#[test]
+fn a_counter_with_resets_costs_little_more_than_one_without() {
+    let steady: Vec<i64> = (0..4_096).map(|i| 70 * i + i * i % 16).collect();
+    let reset: Vec<i64> = steady.iter().map(|value| value % 40_000).collect();
+    let (steady, reset) = (check(&steady), check(&reset));
+    assert!(reset < steady + steady / 4, "{steady} and {reset} bytes");
+}
+
+#[test]
+fn jitter_around_a_line_costs_its_own_bits() {
+    let jitter = |i: i64| ((i * 2_654_435_761) >> 7) % 1_000;
+    let wide: Vec<i64> = (0..1_024).map(|i| i64::MIN + i * (1 << 40) + jitter(i)).collect();
+    for values in [(0..1_024).map(|i| 60_000 * i + jitter(i)).collect(), wide] {
+        let bytes = check(&values);
+        assert!(bytes < 4 * (10 * 32 + 24), "{bytes} bytes");
+    }
+}
+
+#[test]
+fn what_a_reader_must_check_is_refused() {
+    let lanes = [0_u8; 32];
+    let group = |head: &[u8], rest: &[u8]| [head, &lanes[..], rest].concat();
+    for (bytes, count, what) in [
+        (group(&[0x9e, 3, 0, 32, 0, 0, 1], &[0, 1]), 1, "33 bits of a distance of 32"),
+        (group(&[0x81, 0, 0, 65, 0, 0], &[]), 8, "a distance of 65 bits"),
+        (group(&[0x81, 0, 0, 3, 8, 0], &[]), 8, "a first value above the highest"),
+        (group(&[0x83, 0x80, 0, 3, 0, 0], &[]), 8, "two predictions"),
+        (group(&[1, 2, 0, 0], &[]), 8, "no patches of some width"),
+        (group(&[1, 2, 0, 2], &[3, 3, 1]), 8, "two patches at one place"),
+        (group(&[1, 2, 0, 1], &[8, 1]), 8, "a patch behind the last value"),
+        (group(&[3, 0, 0], &[0]), 8, "a byte too many"),
+        (vec![3, 0, 0, 0, 0], 8, "a byte too few"),
+        (vec![3, 0], 8, "half a head"),
+        (group(&[1, 2, 0, 1], &[3, 0]), 8, "a patch that is zero"),
+        (group(&[1, 2, 0, 1], &[3, 1 | 4]), 8, "a bit behind the last patch"),
+        (group(&[0x80, 0, 0, 3, 0, 16], &[])[..6].to_vec(), 8, "a step beyond the span"),
+        (group(&[0x80, 0x80, 0, 3, 0, 16], &[])[..6].to_vec(), 8, "two predictions again"),
+        (vec![0x00, 0x80, 0, 2, 0, 0x80, 0x10], 8, "a line beyond the span"),
+        (
+            [&[0x80, 0, 0, 8, 0][..], &[0x82, 0x80, 0x80, 0x80, 0x20]].concat(),
+            8,
+            "a narrow group whose step is 2^32 + 1",
+        ),
+        ([&[3, 0, 0xfe][..], &[0xff; 8], &[1, 1], &[0; 31]].concat(), 8, "a value beyond 64 bits"),
+        (
+            group(&[3, 0, 0, 7], &[]).iter().enumerate().map(|(at, byte)| byte | u8::from(at == 31)).collect(),
+            7,
+            "a bit behind",
+        ),
+    ] {
+        let kernels = Kernels::best();
+        let read =
+            Grouped::read(Reader::new(&bytes), count).and_then(|groups| groups.values(0, kernels, &mut [0; GROUP]));
+        assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::Corruption), "{what}");
+    }
+    assert!(Grouped::read(Reader::new(&[]), usize::MAX).is_err());
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read(values in proptest::collection::vec(any::<i64>(), 1..700), shift in 0_u32..64, walk: bool) {
+        let mut total = 0_i64;
+        let value = |value: &i64| {
+            total = if walk { total.wrapping_add(value >> shift) } else { value >> shift };
+            total
+        };
+        check(&values.iter().map(value).collect::<Vec<i64>>());
+    }
+}
