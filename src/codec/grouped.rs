@@ -16,7 +16,7 @@ use crate::error::Result;
 use super::bits::{GROUP, groups_of};
 use super::grouped_plan::{Plan, Prediction, on_line, plan};
 use super::kernels::Kernels;
-use super::lanes::{Offsets, packed_bytes};
+use super::lanes::{Offsets, SummaryOf, packed_bytes};
 
 /// The fewest bytes that a head takes: widths, lowest value.
 const HEAD_BYTES_MIN: usize = 3;
@@ -282,10 +282,16 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
+        let lowest = || i128::from(head.lowest) * count as i128;
         if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 {
             let mut above = u128::from(kernels.sum(self.lanes(head, count), head.width));
-            self.patch(head, count, |_, upper| above += u128::from(upper) << head.width)?;
-            return Ok(i128::from(head.lowest) * count as i128 + above as i128);
+            self.patch(head, count, |_, upper| above += u128::from(upper << head.width))?;
+            return Ok(lowest() + above as i128);
+        }
+        if head.is_narrow() {
+            let mut offsets = [0; GROUP];
+            self.offsets(group, kernels, &mut offsets)?;
+            return Ok(lowest() + i128::from(kernels.summarise(&offsets[..count], None, SummaryOf::Sum).sum));
         }
         let mut values = [0; GROUP];
         self.values(group, kernels, &mut values)?;
@@ -302,26 +308,35 @@ impl<'a> Grouped<'a> {
             return Ok(());
         }
         let at = head.at + head.lanes_bytes(count);
-        let (places, uppers) = self.packed[at..head.at + head.bytes(count)].split_at(usize::from(head.patches));
-        let rising = places.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising || places.last().is_none_or(|last| usize::from(*last) >= count) {
-            return Err(corrupt("the patches of a group of integers are not a rising list of its places"));
-        }
+        let places = &self.packed[at..at + usize::from(head.patches)];
         let mask = u64::MAX >> (64 - head.patch_width);
-        for (number, place) in places.iter().enumerate() {
-            let bit = number * head.patch_width as usize;
-            put(usize::from(*place), bits_at(uppers, bit) & mask);
+        let (mut bit, mut next, mut rising) = ((at + places.len()) * 8, 0, true);
+        for place in places {
+            let place = usize::from(*place);
+            rising &= place >= next;
+            next = place + 1;
+            // Few patches are wider, and few lie at the end of all.
+            let bits = match self.packed.get(bit / 8..).and_then(<[u8]>::first_chunk) {
+                Some(eight) if head.patch_width <= 57 => u64::from_le_bytes(*eight) >> (bit % 8),
+                _ => bits_at(self.packed, bit),
+            };
+            put(place, bits & mask);
+            bit += head.patch_width as usize;
+        }
+        if !rising || next > count {
+            return Err(corrupt("the patches of a group of integers are not a rising list of its places"));
         }
         Ok(())
     }
 }
 
-/// 64 bits from a place on; zeros behind the end.
+/// 64 bits from a place on; zeros behind the end. Apart, since a copy of a length that only the run knows is a call.
+#[cold]
+#[inline(never)]
 fn bits_at(bytes: &[u8], bit: usize) -> u64 {
-    let rest = &bytes[bit / 8..];
     let mut window = [0; 16];
-    let length = rest.len().min(9);
-    window[..length].copy_from_slice(&rest[..length]);
+    let rest = bytes.get(bit / 8..).unwrap_or_default();
+    window.iter_mut().zip(rest).for_each(|(room, byte)| *room = *byte);
     (u128::from_le_bytes(window) >> (bit % 8)) as u64
 }
 

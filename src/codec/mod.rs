@@ -29,6 +29,8 @@ mod shuffle;
 mod tests;
 mod text;
 mod times;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricType, Presence, TextValues, Values};
