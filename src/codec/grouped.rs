@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, unzigzag, with_room};
 use crate::error::Result;
 
-use super::bits::{GROUP, groups_of};
+use super::bits::{GROUP, bits_at, groups_of};
 use super::grouped_plan::{Plan, Prediction, on_line, plan};
 use super::kernels::Kernels;
 use super::lanes::{Offsets, SummaryOf, packed_bytes};
@@ -282,16 +282,18 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
-        let lowest = || i128::from(head.lowest) * count as i128;
-        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 {
-            let mut above = u128::from(kernels.sum(self.lanes(head, count), head.width));
-            self.patch(head, count, |_, upper| above += u128::from(upper << head.width))?;
-            return Ok(lowest() + above as i128);
-        }
-        if head.is_narrow() {
-            let mut offsets = [0; GROUP];
-            self.offsets(group, kernels, &mut offsets)?;
-            return Ok(lowest() + i128::from(kernels.summarise(&offsets[..count], None, SummaryOf::Sum).sum));
+        // Values of bytes that no writer made may wrap around.
+        if head.is_narrow() && head.lowest <= i64::MAX - i64::from(u32::MAX) {
+            let mut above;
+            if head.prediction == Prediction::Frame && count == GROUP {
+                above = kernels.sum(self.lanes(head, count), head.width);
+                self.patch(head, count, |_, upper| above += upper << head.width)?;
+            } else {
+                let mut offsets = [0; GROUP];
+                self.offsets(group, kernels, &mut offsets)?;
+                above = kernels.summarise(&offsets[..count], None, SummaryOf::Sum).sum;
+            }
+            return Ok(i128::from(head.lowest) * count as i128 + i128::from(above));
         }
         let mut values = [0; GROUP];
         self.values(group, kernels, &mut values)?;
@@ -328,16 +330,6 @@ impl<'a> Grouped<'a> {
         }
         Ok(())
     }
-}
-
-/// 64 bits from a place on; zeros behind the end. Apart, since a copy of a length that only the run knows is a call.
-#[cold]
-#[inline(never)]
-fn bits_at(bytes: &[u8], bit: usize) -> u64 {
-    let mut window = [0; 16];
-    let rest = bytes.get(bit / 8..).unwrap_or_default();
-    window.iter_mut().zip(rest).for_each(|(room, byte)| *room = *byte);
-    (u128::from_le_bytes(window) >> (bit % 8)) as u64
 }
 
 fn unpack_plane(packed: &[u8], width: u32, count: usize, kernels: &Kernels, plane: &mut Offsets) -> Result<()> {

@@ -381,7 +381,10 @@ mod tests {
         let offsets = noise(31, 3);
         for kernels in Kernels::available() {
             for minimum in [0, -1_000, -(1 << 50), (1 << 50) - 1] {
-                for (scaling, factor) in [(Scaling::Quotient, 1e3), (Scaling::Single, 10.0), (Scaling::Product, 1e-2)] {
+                // Every power of ten: some levels do not divide.
+                let powers = (0..=18).map(|places| format!("1e{places}").parse().unwrap());
+                let quotients = powers.flat_map(|power| [(Scaling::Quotient, power), (Scaling::Single, power)]);
+                for (scaling, factor) in quotients.chain([(Scaling::Product, 1e-2)]) {
                     let mut floats = [0.0; GROUP];
                     kernels.floats(&offsets, minimum, (scaling, factor), &mut floats);
                     for (float, offset) in floats.iter().zip(offsets) {

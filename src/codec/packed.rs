@@ -213,4 +213,17 @@ mod tests {
         encode_values(&Values::Float(single), &mut bytes).unwrap();
         assert!(PackedValues::read(&bytes, MetricType::Float, 1_000).unwrap().is_none());
     }
+
+    #[test]
+    fn the_sum_is_that_of_the_values_even_where_they_wrap_around() {
+        // A full frame of 3 bits above the greatest integer: rests 1 in all first places of the lanes.
+        let head = [value_code::GROUPED_INTEGERS, 3, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        let mut bytes = head.to_vec();
+        bytes.resize(head.len() + 3 * 32, 0);
+        (0..8).for_each(|lane| bytes[head.len() + lane * 4] = 1);
+        let packed = PackedValues::read(&bytes, MetricType::Integer, GROUP).unwrap().unwrap();
+        assert_eq!(packed.bounds(0), (i64::MAX, i64::MAX));
+        let expected = 8 * i128::from(i64::MIN) + 248 * i128::from(i64::MAX);
+        assert_eq!(packed.sum(0).unwrap(), expected);
+    }
 }
