@@ -1,12 +1,18 @@
 //! Speed and size of the column codecs, on columns shaped like a fleet's: `cargo bench --bench codec`.
 //!
-//! Each column is a month of minutes of one device. Throughput is in values (elements); sizes are printed once before.
+//! Each column is a month of minutes of one device. Throughput is in values (elements); sizes are printed once before. What is done where
+//! groups lie packed is measured beside the machine's own limits, on doubles that fill its last cache: copying them, and reading and adding
+//! them up. A table of ratios to the latter, all measured in turn, comes last.
 
 use std::f64::consts::TAU;
 use std::hint::black_box;
+use std::time::Instant;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fleetlog::codec::{decode_times, decode_values, encode_times, encode_values, times_encoding, values_encoding};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use fleetlog::codec::{
+    GROUP_VALUES, PackedValues, decode_times, decode_values, encode_times, encode_values, times_encoding,
+    values_encoding,
+};
 use fleetlog::{MetricType, Values};
 
 /// Minutes of a month.
@@ -187,5 +193,157 @@ fn size(name: &str, encoding: &str, bytes: usize, count: usize) {
     println!("size of {name} ({encoding}): {:.3} bytes a value", bytes as f64 / count as f64);
 }
 
-criterion_group!(benches, values, times);
-criterion_main!(benches);
+/// Blocks whose doubles fill the last cache of a machine of our kind (32 MiB) by a quarter, and no cache before it.
+const CACHE_BLOCKS: usize = 24;
+/// Blocks that fill no cache, packed or not.
+const MEMORY_BLOCKS: usize = 1_000;
+/// How often each side of a ratio is measured, in turn.
+const ROUNDS: usize = 25;
+
+/// The same column in many blocks, each at a place of its own, packed and as doubles.
+struct Blocks {
+    name: &'static str,
+    metric_type: MetricType,
+    packed: Vec<Vec<u8>>,
+    doubles: Vec<f64>,
+}
+
+impl Blocks {
+    fn new((name, column): (&'static str, Values), blocks: usize) -> Self {
+        let mut bytes = Vec::new();
+        encode_values(&column, &mut bytes).unwrap();
+        let metric_type = column.metric_type();
+        let doubles: Vec<f64> = match column {
+            Values::Float(values) => values,
+            Values::Integer(values) => values.iter().map(|value| *value as f64).collect(),
+            _ => panic!("{name} is not a column of numbers"),
+        };
+        Self { name, metric_type, packed: vec![bytes; blocks], doubles: doubles.repeat(blocks) }
+    }
+
+    fn each_block(&self, mut visit: impl FnMut(PackedValues<'_>)) {
+        for bytes in &self.packed {
+            visit(PackedValues::read(black_box(bytes), self.metric_type, COUNT).unwrap().expect("numbers in groups"));
+        }
+    }
+
+    /// Every value as a double, group by group, as a scan sees them.
+    fn decode(&self) {
+        let (mut offsets, mut floats) = ([0; GROUP_VALUES], [0.0; GROUP_VALUES]);
+        self.each_block(|block| {
+            for group in 0..block.groups() {
+                block.offsets(group, &mut offsets).unwrap();
+                block.floats(group, &offsets, &mut floats);
+                black_box(&floats);
+            }
+        });
+    }
+
+    /// The sum of all whole numbers.
+    fn sum(&self) -> i128 {
+        let mut sum = 0;
+        self.each_block(|block| sum += (0..block.groups()).map(|group| block.sum(group).unwrap()).sum::<i128>());
+        sum
+    }
+}
+
+/// Reads doubles and adds them up, as fast as they come.
+fn read_and_sum(doubles: &[f64]) -> f64 {
+    let mut sums = [0.0; 32];
+    for row in black_box(doubles).as_chunks::<32>().0 {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+    sums.iter().sum()
+}
+
+/// Columns whose groups are frames of reference, and such whose groups are differences.
+fn packed_columns() -> [Vec<(&'static str, Values)>; 2] {
+    let of = |names: [&str; 2]| fleet_columns().into_iter().filter(|(name, _)| names.contains(name)).collect();
+    [of(["power", "latency"]), of(["temperature", "counter"])]
+}
+
+fn packed(criterion: &mut Criterion) {
+    let [frames, differences] =
+        packed_columns().map(|columns| columns.into_iter().map(|c| Blocks::new(c, CACHE_BLOCKS)));
+    let (frames, differences): (Vec<_>, Vec<_>) = (frames.collect(), differences.collect());
+    let mut measure = |group: &str, name: &str, work: &mut dyn FnMut()| {
+        let mut group = criterion.benchmark_group(group);
+        group.throughput(Throughput::Elements((CACHE_BLOCKS * COUNT) as u64));
+        group.bench_function(name, |bencher| bencher.iter(&mut *work));
+        group.finish();
+    };
+    let doubles = &frames[0].doubles;
+    let mut copy = vec![0.0; doubles.len()];
+    measure("limits", "copy doubles", &mut || black_box(&mut copy).copy_from_slice(black_box(doubles)));
+    measure("limits", "read and sum doubles", &mut || {
+        black_box(read_and_sum(doubles));
+    });
+    for (group, columns) in [("decode frame of reference", &frames), ("decode delta", &differences)] {
+        columns.iter().for_each(|blocks| measure(group, blocks.name, &mut || blocks.decode()));
+    }
+    for blocks in frames.iter().chain(&differences) {
+        measure("packed sum", blocks.name, &mut || {
+            black_box(blocks.sum());
+        });
+    }
+}
+
+/// Seconds that some work takes.
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// Values a second, in thousands of millions, of reading and adding up the doubles of some blocks and of some work on as many values: the round
+/// with the median ratio of many, each of both.
+fn beside(blocks: &Blocks, mut work: impl FnMut()) -> (f64, f64) {
+    let count = blocks.doubles.len() as f64 / 1e9;
+    let mut round = || {
+        let limit = seconds(|| _ = black_box(read_and_sum(&blocks.doubles)));
+        (count / limit, count / seconds(&mut work))
+    };
+    round();
+    let mut rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| round()).collect();
+    rounds.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
+    rounds[ROUNDS / 2]
+}
+
+#[allow(clippy::print_stdout, reason = "the table is a result of this program")]
+fn ratios() {
+    let line = |what: &str, name: &str, (limit, own): (f64, f64), asked: &str| {
+        println!("{what:<20} {name:<12} {own:>6.2} {limit:>6.2} {:>8.2} {asked:>6}", own / limit);
+    };
+    println!("\nG values/s, those of reading and adding up doubles in turn with it, ratio, ratio asked for");
+    let [frames, differences] = packed_columns();
+    println!("from the last cache:");
+    let blocks = Blocks::new(frames[0].clone(), CACHE_BLOCKS);
+    let mut copy = vec![0.0; blocks.doubles.len()];
+    line("copy doubles", "", beside(&blocks, || black_box(&mut copy).copy_from_slice(&blocks.doubles)), "");
+    for (what, asked, columns) in [("decode frames", "1.0", &frames), ("decode delta", "0.5", &differences)] {
+        for column in columns {
+            let blocks = Blocks::new(column.clone(), CACHE_BLOCKS);
+            line(what, blocks.name, beside(&blocks, || blocks.decode()), asked);
+        }
+    }
+    for (column, asked) in frames.iter().zip(["1.6"; 2]).chain(differences.iter().zip([""; 2])) {
+        let blocks = Blocks::new(column.clone(), CACHE_BLOCKS);
+        line("packed sum", blocks.name, beside(&blocks, || _ = black_box(blocks.sum())), asked);
+    }
+    println!("from memory:");
+    for column in frames {
+        let blocks = Blocks::new(column, MEMORY_BLOCKS);
+        line("packed sum", blocks.name, beside(&blocks, || _ = black_box(blocks.sum())), "2.0");
+    }
+}
+
+criterion_group!(benches, values, times, packed);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    // Whoever lists or tries the benches, or asks for others, does not wait for the table; `-- ratios` asks for nothing else.
+    if std::env::args().skip(1).all(|argument| ["--bench", "ratios"].contains(&argument.as_str())) {
+        ratios();
+    }
+}

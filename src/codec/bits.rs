@@ -45,6 +45,16 @@ pub(super) fn unpack(bytes: &[u8], count: usize, width: u32, values: &mut [u64; 
     used_bits == 0 || bytes.last().is_none_or(|last| last >> used_bits == 0)
 }
 
+/// 64 bits from a place on; zeros behind the end. Apart, since a copy of a length that only the run knows is a call.
+#[cold]
+#[inline(never)]
+pub(super) fn bits_at(bytes: &[u8], bit: usize) -> u64 {
+    let mut window = [0; 16];
+    let rest = bytes.get(bit / 8..).unwrap_or_default();
+    window.iter_mut().zip(rest).for_each(|(room, byte)| *room = *byte);
+    (u128::from_le_bytes(window) >> (bit % 8)) as u64
+}
+
 type PackKernel = fn(&[u64; GROUP], &mut [u8]);
 type UnpackKernel = fn(&[u8], &mut [u64; GROUP]);
 

@@ -13,10 +13,10 @@ use std::ops::Range;
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, unzigzag, with_room};
 use crate::error::Result;
 
-use super::bits::{GROUP, groups_of};
+use super::bits::{GROUP, bits_at, groups_of};
 use super::grouped_plan::{Plan, Prediction, on_line, plan};
 use super::kernels::Kernels;
-use super::lanes::{Offsets, packed_bytes};
+use super::lanes::{Offsets, SummaryOf, packed_bytes};
 
 /// The fewest bytes that a head takes: widths, lowest value.
 const HEAD_BYTES_MIN: usize = 3;
@@ -63,9 +63,9 @@ impl Head {
     }
 
     /// Refuses distances from the lowest value that pass what the head says, or 64 bits: heads are believed where groups are not unpacked.
-    fn check_distances(&self, all_bits: u64, highest: u64) -> Result<()> {
+    fn check_distances(&self, all_bits: u64, highest: impl Fn() -> u64) -> Result<()> {
         if all_bits > self.reach()
-            || (self.may_wrap() && i128::from(self.lowest) + i128::from(highest) > i128::from(i64::MAX))
+            || (self.may_wrap() && i128::from(self.lowest) + i128::from(highest()) > i128::from(i64::MAX))
         {
             return Err(corrupt("a value of a group of integers lies above the highest that its head says"));
         }
@@ -243,8 +243,8 @@ impl<'a> Grouped<'a> {
             return Ok(());
         }
         let all_bits = offsets[..count].iter().fold(0, |all, offset| all | offset);
-        let highest = offsets[..count].iter().fold(0, |highest, offset| highest.max(*offset));
-        head.check_distances(u64::from(all_bits), u64::from(highest))
+        let highest = || offsets[..count].iter().fold(0, |highest, offset| highest.max(*offset));
+        head.check_distances(u64::from(all_bits), || u64::from(highest()))
     }
 
     /// The values of a group; those behind its last are unspecified.
@@ -293,7 +293,7 @@ impl<'a> Grouped<'a> {
             return Ok(());
         }
         let distances = || values[..count].iter().map(|value| value.wrapping_sub(head.lowest) as u64);
-        head.check_distances(distances().fold(0, |all, one| all | one), distances().fold(0, u64::max))
+        head.check_distances(distances().fold(0, |all, one| all | one), || distances().fold(0, u64::max))
     }
 
     /// The values of some places (none behind the last); only groups that hold some of them are unpacked.
@@ -314,10 +314,17 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
-        if head.prediction == Prediction::Frame && count == GROUP && head.width <= 32 && !head.may_wrap() {
-            let mut above = u128::from(kernels.sum(self.lanes(head, count), head.width));
-            self.patch(head, count, |_, upper| above += u128::from(upper) << head.width)?;
-            return Ok(i128::from(head.lowest) * count as i128 + above as i128);
+        if head.is_narrow() && !head.may_wrap() {
+            let mut above;
+            if head.prediction == Prediction::Frame && count == GROUP {
+                above = kernels.sum(self.lanes(head, count), head.width);
+                self.patch(head, count, |_, upper| above += upper << head.width)?;
+            } else {
+                let mut offsets = [0; GROUP];
+                self.offsets(group, kernels, &mut offsets)?;
+                above = kernels.summarise(&offsets[..count], None, SummaryOf::Sum).sum;
+            }
+            return Ok(i128::from(head.lowest) * count as i128 + i128::from(above));
         }
         let mut values = [0; GROUP];
         self.values(group, kernels, &mut values)?;
@@ -334,35 +341,33 @@ impl<'a> Grouped<'a> {
             return Ok(());
         }
         let at = head.at + head.lanes_bytes(count);
-        let (places, uppers) = self.packed[at..head.at + head.bytes(count)].split_at(usize::from(head.patches));
-        let rising = places.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising || places.last().is_none_or(|last| usize::from(*last) >= count) {
+        let places = &self.packed[at..at + usize::from(head.patches)];
+        let mask = u64::MAX >> (64 - head.patch_width);
+        let (mut bit, mut next, mut rising, mut zeros) = ((at + places.len()) * 8, 0, true, false);
+        for place in places {
+            let place = usize::from(*place);
+            rising &= place >= next;
+            next = place + 1;
+            // Few patches are wider, and few lie at the end of all.
+            let bits = match self.packed.get(bit / 8..).and_then(<[u8]>::first_chunk) {
+                Some(eight) if head.patch_width <= 57 => u64::from_le_bytes(*eight) >> (bit % 8),
+                _ => bits_at(self.packed, bit),
+            };
+            zeros |= bits & mask == 0;
+            put(place, bits & mask);
+            bit += head.patch_width as usize;
+        }
+        if !rising || next > count {
             return Err(corrupt("the patches of a group of integers are not a rising list of its places"));
         }
-        let mask = u64::MAX >> (64 - head.patch_width);
-        for (number, place) in places.iter().enumerate() {
-            let bit = number * head.patch_width as usize;
-            let upper = bits_at(uppers, bit) & mask;
-            if upper == 0 {
-                return Err(corrupt("a group of integers has a patch that changes nothing"));
-            }
-            put(usize::from(*place), upper);
+        if zeros {
+            return Err(corrupt("a group of integers has a patch that changes nothing"));
         }
-        let end = places.len() * head.patch_width as usize;
-        if end % 8 > 0 && bits_at(uppers, end) > 0 {
+        if bit % 8 > 0 && self.packed.get(bit / 8).is_some_and(|last| last >> (bit % 8) > 0) {
             return Err(corrupt("a group of integers has bits after its last patch"));
         }
         Ok(())
     }
-}
-
-/// 64 bits from a place on; zeros behind the end.
-fn bits_at(bytes: &[u8], bit: usize) -> u64 {
-    let rest = &bytes[bit / 8..];
-    let mut window = [0; 16];
-    let length = rest.len().min(9);
-    window[..length].copy_from_slice(&rest[..length]);
-    (u128::from_le_bytes(window) >> (bit % 8)) as u64
 }
 
 fn unpack_plane(packed: &[u8], width: u32, count: usize, kernels: &Kernels, plane: &mut Offsets) -> Result<()> {

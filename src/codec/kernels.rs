@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use super::bits::GROUP;
 use super::lanes::{self, Offsets, Summary, SummaryOf};
+#[cfg(target_arch = "x86_64")]
+use super::vectors;
 
 /// How an integer becomes a float; the numbers stand in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +76,13 @@ macro_rules! by_width {
 
 /// The kernels of a level, with those by width of the same or a lower one.
 macro_rules! level {
-    ($level:ident, $name:literal, $widths:ident $(, $features:literal)?) => {
+    ($level:ident, $name:literal, $widths:ident, $quotient:ident, $accumulate:path $(, $features:literal)?) => {
         mod $level {
             use super::*;
 
             $(#[target_feature(enable = $features)])?
             fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
-                lanes::accumulate(offsets, first, step);
+                $accumulate(offsets, first, step);
             }
 
             $(#[target_feature(enable = $features)])?
@@ -108,9 +110,10 @@ macro_rules! level {
             $(#[target_feature(enable = $features)])?
             fn floats(offsets: &Offsets, minimum: i64, (scaling, factor): (Scaling, f64), floats: &mut [f64; GROUP]) {
                 match scaling {
-                    Scaling::Quotient => lanes::floats(offsets, minimum, floats, |whole| whole / factor),
+                    Scaling::Quotient => lanes::floats(offsets, minimum, floats, |whole| lanes::$quotient(whole, factor)),
                     Scaling::Single => {
-                        lanes::floats(offsets, minimum, floats, |whole| f64::from((whole / factor) as f32));
+                        let single = |whole| f64::from(lanes::$quotient(whole, factor) as f32);
+                        lanes::floats(offsets, minimum, floats, single);
                     }
                     Scaling::Product => lanes::floats(offsets, minimum, floats, |whole| whole * factor),
                 }
@@ -138,14 +141,21 @@ macro_rules! level {
 }
 
 by_width!(portable_widths);
-level!(portable, "portable", portable_widths);
+level!(portable, "portable", portable_widths, quotient, lanes::accumulate);
 #[cfg(target_arch = "x86_64")]
 by_width!(avx2_widths, "avx2,bmi1,bmi2");
 #[cfg(target_arch = "x86_64")]
-level!(avx2, "avx2", avx2_widths, "avx2,bmi1,bmi2");
+level!(avx2, "avx2", avx2_widths, fused_quotient, vectors::accumulate_avx2, "avx2,fma,bmi1,bmi2");
 // Groups of eight lanes fill vectors of 256 bits: longer ones bring nothing to what is done by width.
 #[cfg(target_arch = "x86_64")]
-level!(avx512, "avx512", avx2_widths, "avx512f,avx512vl,avx512bw,avx512dq,avx2,bmi1,bmi2");
+level!(
+    avx512,
+    "avx512",
+    avx2_widths,
+    fused_quotient,
+    vectors::accumulate_avx512,
+    "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2"
+);
 
 impl fmt::Debug for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,12 +178,14 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         {
             let has_avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2");
             let has_avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq");
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("f16c");
             if has_avx2 {
                 available.push(&avx2::KERNELS);
             }
@@ -370,7 +382,10 @@ mod tests {
         let offsets = noise(31, 3);
         for kernels in Kernels::available() {
             for minimum in [0, -1_000, -(1 << 50), (1 << 50) - 1] {
-                for (scaling, factor) in [(Scaling::Quotient, 1e3), (Scaling::Single, 10.0), (Scaling::Product, 1e-2)] {
+                // Every power of ten: some levels do not divide.
+                let powers = (0..=18).map(|places| format!("1e{places}").parse().unwrap());
+                let quotients = powers.flat_map(|power| [(Scaling::Quotient, power), (Scaling::Single, power)]);
+                for (scaling, factor) in quotients.chain([(Scaling::Product, 1e-2)]) {
                     let mut floats = [0.0; GROUP];
                     kernels.floats(&offsets, minimum, (scaling, factor), &mut floats);
                     for (float, offset) in floats.iter().zip(offsets) {

@@ -143,7 +143,8 @@ pub(super) fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
         let c: Row = std::array::from_fn(|lane| if lane >= 2 { b[lane].wrapping_add(b[lane - 2]) } else { b[lane] });
         let d: Row = std::array::from_fn(|lane| if lane >= 4 { c[lane].wrapping_add(c[lane - 4]) } else { c[lane] });
         *row = std::array::from_fn(|lane| d[lane].wrapping_add(before[lane]));
-        before = [row[LANES - 1]; LANES];
+        // Not from the finished row: so one addition is all that a row waits for.
+        before = before.map(|before| before.wrapping_add(d[LANES - 1]));
     }
 }
 
@@ -178,6 +179,26 @@ pub(super) fn floats(offsets: &Offsets, minimum: i64, floats: &mut [f64; GROUP],
     for (float, offset) in floats.iter_mut().zip(offsets) {
         *float = finish(whole(minimum, *offset));
     }
+}
+
+/// The double nearest to a whole number divided by a power of ten.
+#[inline(always)]
+pub(super) fn quotient(whole: f64, power: f64) -> f64 {
+    whole / power
+}
+
+/// The same, where the processor fuses multiplication and addition, which takes a fifth of a division's time.
+///
+/// For whole numbers up to 2^53 and powers up to 10^18 the bits are those of the division. `near` is within two units in the last place, so
+/// that `rest` is exact: it counts units of the power's odd part, 5^18 < 2^42. Before the one rounding at the end the error is thus below
+/// 2^-51 units; but a quotient by 10^e lies no nearer than 1 / (2 * 5^e) > 2^-43 units to the middle between two doubles, and never on it
+/// (after P. Markstein, "IA-64 and Elementary Functions", 2000).
+#[inline(always)]
+pub(super) fn fused_quotient(whole: f64, power: f64) -> f64 {
+    let inverse = 1.0 / power;
+    let near = whole * inverse;
+    let rest = (-near).mul_add(power, whole);
+    rest.mul_add(inverse, near)
 }
 
 /// Times of a full group: each a start and so many units. Says whether they rise strictly.

@@ -31,6 +31,8 @@ mod shuffle;
 mod tests;
 mod text;
 mod times;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricType, Presence, TextValues, Values};
@@ -431,5 +433,5 @@ fn check_count(count: usize) -> Result<()> {
 }
 
 fn unknown(of: &str, code: u8) -> Error {
-    corrupt(format!("encoding {code} is not one of {of}"))
+    corrupt(format!("encoding {code} is not one of {of} that this program knows: damage, or a newer program wrote it"))
 }

@@ -213,4 +213,20 @@ mod tests {
         encode_values(&Values::Float(single), &mut bytes).unwrap();
         assert!(PackedValues::read(&bytes, MetricType::Float, 1_000).unwrap().is_none());
     }
+
+    #[test]
+    fn values_that_would_wrap_around_are_refused_on_every_road() {
+        // A full frame of 3 bits above the greatest integer: rests 1 in all first places of the lanes.
+        let head = [value_code::GROUPED_INTEGERS, 3, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        let mut bytes = head.to_vec();
+        bytes.resize(head.len() + 3 * 32, 0);
+        (0..8).for_each(|lane| bytes[head.len() + lane * 4] = 1);
+        let packed = PackedValues::read(&bytes, MetricType::Integer, GROUP).unwrap().unwrap();
+        assert_eq!(packed.bounds(0), (i64::MAX, i64::MAX));
+        let kind = |result: Result<()>| result.map_err(|error| error.kind());
+        let refused = Err(crate::error::ErrorKind::Corruption);
+        assert_eq!(kind(packed.sum(0).map(drop)), refused);
+        assert_eq!(kind(packed.offsets(0, &mut [0; GROUP])), refused);
+        assert_eq!(kind(crate::codec::decode_values(&bytes, MetricType::Integer, GROUP).map(drop)), refused);
+    }
 }

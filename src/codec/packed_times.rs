@@ -10,8 +10,8 @@ use crate::error::Result;
 use super::bits::GROUP;
 use super::grouped::{Grouped, Head};
 use super::kernels::Kernels;
-use super::times::{check_rising, read_start, rising_error};
-use super::{decode_times, time_code};
+use super::times::{check_rising, read_regular, read_start, rising_error};
+use super::{COUNT_MAX, decode_times, time_code};
 
 /// Encoded times that are asked about without decoding all of them.
 #[derive(Debug)]
@@ -65,13 +65,11 @@ impl<'a> PackedTimes<'a> {
                 }
                 Form::Grouped { start, unit_ns, limit, groups }
             }
-            _ => {
-                let times = decode_times(bytes, rows)?;
-                match (bytes.first(), times.as_slice()) {
-                    (Some(&time_code::REGULAR), [first, second, ..]) => Form::Regular(*first, second - first),
-                    _ => Form::Decoded(times),
-                }
-            }
+            Some(&time_code::REGULAR) if rows <= COUNT_MAX => match read_regular(Reader::new(&bytes[1..]), rows)? {
+                (start, step_ns) if step_ns <= i64::MAX as u64 => Form::Regular(start, step_ns as i64),
+                _ => Form::Decoded(decode_times(bytes, rows)?),
+            },
+            _ => Form::Decoded(decode_times(bytes, rows)?),
         };
         Ok(Self { rows, form, unpacked: None, times: Box::new([0; GROUP]), apart: 0 })
     }

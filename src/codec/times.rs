@@ -33,8 +33,8 @@ pub(super) fn encode_regular(times: &[i64], step_ns: u64, out: &mut Vec<u8>) {
     put_varint(step_ns, out);
 }
 
-/// Reads a start and a step, to the end of the reader. What the caller says of `rows` pays for the room.
-pub(super) fn decode_regular(mut reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+/// Reads a start and a step between so many times, to the end of the reader.
+pub(super) fn read_regular(mut reader: Reader<'_>, rows: usize) -> Result<(i64, u64)> {
     let start = reader.signed()?;
     let step_ns = reader.varint()?;
     reader.finish()?;
@@ -42,6 +42,12 @@ pub(super) fn decode_regular(mut reader: Reader<'_>, rows: usize) -> Result<Vec<
     if rows < 2 || step_ns == 0 || step_ns.checked_mul(steps).is_none_or(|span| span > span_limit(start)) {
         return Err(corrupt(format!("{rows} times every {step_ns} ns from {start} do not rise")));
     }
+    Ok((start, step_ns))
+}
+
+/// Times a step apart. What the caller says of `rows` pays for the room.
+pub(super) fn decode_regular(reader: Reader<'_>, rows: usize) -> Result<Vec<i64>> {
+    let (start, step_ns) = read_regular(reader, rows)?;
     let mut times = with_room(rows)?;
     times.extend((0..rows as u64).map(|place| start.wrapping_add((place * step_ns) as i64)));
     Ok(times)

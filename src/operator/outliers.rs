@@ -163,7 +163,7 @@ fn outliers(
                     count += outside;
                     return Ok(());
                 }
-                scan.rows(&block)?
+                scan.rows_of_encoded(&slice)?
             }
             Piece::Rows(rows) => rows,
         };

@@ -93,7 +93,7 @@ impl PackedPart {
         rest.bounds = (rest.bounds.0.min(value), rest.bounds.1.max(value));
         if needs.deviation {
             // An infinity has no distance from any mean, not even from its own.
-            self.add_moments(1, value, value - value);
+            self.add_moments(1, value, if value.is_finite() { 0.0 } else { f64::NAN });
         }
         if needs.values {
             self.values.push(value);

@@ -5,7 +5,7 @@
 
 use crate::codec::{GROUP_VALUES, PackedValues};
 use crate::error::Result;
-use crate::model::{MetricHandle, MetricType, Presence};
+use crate::model::{DeviceRows, MetricHandle, MetricType, Presence};
 use crate::scan::Block;
 use crate::segment::EncodedSlice;
 
@@ -36,16 +36,17 @@ struct Together<'s> {
 }
 
 impl DeviceRun<'_> {
-    /// Answers from a block as it is stored; `false`, and nothing added, where it has to be decoded.
-    pub(super) fn packed(&mut self, block: &Block) -> Result<bool> {
+    /// Answers from a block as it is stored; gives its rows, and adds nothing, where it has to be decoded.
+    pub(super) fn packed(&mut self, block: &Block) -> Result<Option<DeviceRows>> {
+        let scan = self.work.scan;
         if !self.work.prepared.adds_up {
-            return Ok(false);
+            return scan.rows(block).map(Some);
         }
         let mut slice = std::mem::take(&mut self.encoded);
-        self.work.scan.encoded(block, &mut slice)?;
-        let answered = self.answer(&slice);
+        scan.encoded(block, &mut slice)?;
+        let rows = if self.answer(&slice)? { None } else { Some(scan.rows_of_encoded(&slice)?) };
         self.encoded = slice;
-        answered
+        Ok(rows)
     }
 
     fn answer(&mut self, slice: &EncodedSlice) -> Result<bool> {

@@ -213,11 +213,7 @@ impl<'a> DeviceRun<'a> {
                 return Ok(());
             }
         }
-        if self.packed(block)? {
-            return Ok(());
-        }
-        let rows = self.work.scan.rows(block)?;
-        self.rows(&rows)
+        self.packed(block)?.map_or(Ok(()), |rows| self.rows(&rows))
     }
 
     /// Answers by the whole block; `false`, and nothing added, where its statistics are too coarse.

@@ -415,6 +415,17 @@ impl<'a> Scan<'a> {
         block.segment.read_encoded(block.place, &[], into)
     }
 
+    /// The rows of a block that was read as it is stored, decoded from what was read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn rows_of_encoded(&self, slice: &EncodedSlice) -> Result<DeviceRows> {
+        let rows = slice.part(TimeRange::ALL)?;
+        let values = rows.columns.iter().map(|(_, column)| column.values.len() as u64).sum();
+        self.note_read(rows.columns.len() as u64, values, slice.bytes_read());
+        Ok(rows.without_empty_rows())
+    }
+
     /// Notes that so many blocks of so many bytes were read, and so many of their values decoded or unpacked.
     pub fn note_read(&self, blocks: u64, values: u64, bytes: u64) {
         add(&self.counters.bytes_read, bytes);

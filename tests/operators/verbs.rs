@@ -16,7 +16,7 @@ const SECOND_NS: f64 = 1e9;
 const DAY_NS: f64 = 86_400e9;
 
 fn text(text: &str) -> Cell {
-    Cell::Text(text.to_owned())
+    Cell::Text(text.into())
 }
 
 fn inside(range: Option<(i64, i64)>, time: i64) -> bool {
@@ -65,7 +65,7 @@ fn check_latest(run: &Run, region: Option<u8>, range: Option<(i64, i64)>) {
                 Value::Float(value) => Cell::Float(value),
                 Value::Integer(value) => Cell::Integer(value),
                 Value::Boolean(value) => Cell::Boolean(value),
-                Value::Text(value) => Cell::Text(value),
+                Value::Text(value) => Cell::Text(value.into()),
             };
             vec![text(device), text(metric), Cell::Time(at(time)), value, Cell::Null]
         })

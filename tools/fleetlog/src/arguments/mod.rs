@@ -119,7 +119,7 @@ pub(crate) enum Verb {
     Compact {
         /// The store's folder.
         store: PathBuf,
-        /// Also merges the current months, and writes all of them for their size: a fifth smaller, slower to read.
+        /// Also merges the current months, and writes all of them for their size: a sixth smaller, slower to read.
         #[arg(long)]
         cold: bool,
     },

@@ -1,0 +1,92 @@
+//! Kernels spelt out for x86-64, where the compiler finds no vectors by itself.
+//!
+//! Guarantees: each gives the bits of its namesake in [`super::lanes`]. All of it is safe code: it is called where the processor has the
+//! instructions, which the compiler checks of callers in [`super::kernels`].
+
+use std::arch::x86_64::{
+    __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_extract_epi32, _mm256_permute2x128_si256,
+    _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi32,
+    _mm256_slli_si256, _mm256_srli_epi32, _mm256_sub_epi32, _mm256_xor_si256, _mm512_add_epi32, _mm512_and_si512,
+    _mm512_bslli_epi128, _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_extracti64x4_epi64, _mm512_inserti64x4,
+    _mm512_mask_add_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_epi32,
+    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_sub_epi32, _mm512_xor_si512,
+};
+
+use super::lanes::{LANES, Offsets, Row};
+
+/// The compiler makes one load of it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn vector(row: &Row) -> __m256i {
+    let [a, b, c, d, e, f, g, h] = row.map(|value| value as i32);
+    _mm256_setr_epi32(a, b, c, d, e, f, g, h)
+}
+
+/// The compiler makes one store of it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn row(vector: __m256i) -> Row {
+    [
+        _mm256_extract_epi32::<0>(vector) as u32,
+        _mm256_extract_epi32::<1>(vector) as u32,
+        _mm256_extract_epi32::<2>(vector) as u32,
+        _mm256_extract_epi32::<3>(vector) as u32,
+        _mm256_extract_epi32::<4>(vector) as u32,
+        _mm256_extract_epi32::<5>(vector) as u32,
+        _mm256_extract_epi32::<6>(vector) as u32,
+        _mm256_extract_epi32::<7>(vector) as u32,
+    ]
+}
+
+/// What the first value is less than its own rest says, so that it comes out as `first`, whatever stands in its place.
+fn start(offsets: &Offsets, first: u32, step: u32) -> i32 {
+    let rest = offsets[0];
+    first.wrapping_sub((rest >> 1 ^ (rest & 1).wrapping_neg()).wrapping_add(step)) as i32
+}
+
+/// Sums of all before each, in steps within half a vector, then from the lower half to the upper one, then from row to row.
+#[target_feature(enable = "avx2")]
+pub(super) fn accumulate_avx2(offsets: &mut Offsets, first: u32, step: u32) {
+    let mut before = _mm256_set1_epi32(start(offsets, first, step));
+    let (step, one, last) = (_mm256_set1_epi32(step as i32), _mm256_set1_epi32(1), _mm256_set1_epi32(7));
+    for place in offsets.as_chunks_mut::<LANES>().0 {
+        let rests = vector(place);
+        let sign = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_and_si256(rests, one));
+        let a = _mm256_add_epi32(_mm256_xor_si256(_mm256_srli_epi32::<1>(rests), sign), step);
+        let b = _mm256_add_epi32(a, _mm256_slli_si256::<4>(a));
+        let c = _mm256_add_epi32(b, _mm256_slli_si256::<8>(b));
+        let lower = _mm256_shuffle_epi32::<0xff>(_mm256_permute2x128_si256::<0x08>(c, c));
+        let d = _mm256_add_epi32(c, lower);
+        *place = row(_mm256_add_epi32(d, before));
+        before = _mm256_add_epi32(before, _mm256_permutevar8x32_epi32(d, last));
+    }
+}
+
+/// The same with two rows at once: within quarters of a vector, from the first to the second and the third to the fourth, then from
+/// half to half.
+#[target_feature(enable = "avx512f,avx512bw,avx2")]
+pub(super) fn accumulate_avx512(offsets: &mut Offsets, first: u32, step: u32) {
+    let mut before = _mm512_set1_epi32(start(offsets, first, step));
+    let (step, one) = (_mm512_set1_epi32(step as i32), _mm512_set1_epi32(1));
+    let (middle, last) = (_mm512_set1_epi32(7), _mm512_set1_epi32(15));
+    for [lower, upper] in offsets.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0 {
+        let rests = both(vector(lower), vector(upper));
+        let sign = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_and_si512(rests, one));
+        let a = _mm512_add_epi32(_mm512_xor_si512(_mm512_srli_epi32::<1>(rests), sign), step);
+        let b = _mm512_add_epi32(a, _mm512_bslli_epi128::<4>(a));
+        let c = _mm512_add_epi32(b, _mm512_bslli_epi128::<8>(b));
+        let ends = _mm512_shuffle_epi32::<0xff>(c);
+        let d = _mm512_mask_add_epi32(c, 0xf0f0, c, _mm512_shuffle_i32x4::<0b10_10_00_00>(ends, ends));
+        let e = _mm512_mask_add_epi32(d, 0xff00, d, _mm512_permutexvar_epi32(middle, d));
+        let values = _mm512_add_epi32(e, before);
+        *lower = row(_mm512_castsi512_si256(values));
+        *upper = row(_mm512_extracti64x4_epi64::<1>(values));
+        before = _mm512_add_epi32(before, _mm512_permutexvar_epi32(last, e));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn both(lower: __m256i, upper: __m256i) -> __m512i {
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper)
+}
