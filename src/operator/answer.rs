@@ -1,6 +1,7 @@
 //! From merged parts to the rows of an answer: finish, fill, order, limit.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
@@ -23,12 +24,15 @@ use super::top::Ranking;
 
 /// Windows that are finished between two looks at the memory.
 const FINISHED_AT_ONCE: usize = 8_192;
+/// What an answer takes for a group beside its rows, about: its places in a list and a map.
+const GROUP_BYTES: usize = 64;
 /// Fewer are not worth another thread.
 const FINISHED_LEAST: usize = 256;
 
 /// One group and window, finished.
 pub(super) struct Finished {
-    pub(super) key: Arc<GroupKey>,
+    /// The place of its group among those of the answer.
+    pub(super) group: usize,
     pub(super) window: Timestamp,
     /// Where its row begins in the list of cells: group and window first.
     pub(super) row: usize,
@@ -39,6 +43,9 @@ pub(super) struct Finished {
 /// An answer that grows group by group.
 pub(super) struct Answer<'a> {
     prepared: &'a Prepared<'a>,
+    /// Groups as they came, and where each lies among them: rows name theirs by its place, so that no thread counts who shares it.
+    groups: Vec<Arc<GroupKey>>,
+    places: HashMap<Arc<GroupKey>, usize>,
     finished: Vec<Finished>,
     /// Cells of all rows, also of those that were dropped since.
     cells: Vec<Cell>,
@@ -64,7 +71,8 @@ impl<'a> Answer<'a> {
         });
         let width = columns(prepared).len();
         let (finished, cells) = (Vec::new(), Vec::new());
-        Self { prepared, finished, cells, width, held_bytes: 0, most_bytes, order, ranking, progress }
+        let (groups, places) = (Vec::new(), HashMap::new());
+        Self { prepared, groups, places, finished, cells, width, held_bytes: 0, most_bytes, order, ranking, progress }
     }
 
     /// Finishes the windows of a group, in parallel where they are many.
@@ -72,7 +80,12 @@ impl<'a> Answer<'a> {
         let (windows, mut parts, values) = list.into_parts();
         let operands = self.prepared.operands.len();
         let named = |value: &String| if value.is_empty() { Cell::Null } else { Cell::Text(value.as_str().into()) };
-        let group: Vec<Cell> = key.iter().map(named).collect();
+        let names: Vec<Cell> = key.iter().map(named).collect();
+        let place = *self.places.entry(Arc::clone(key)).or_insert_with(|| {
+            self.groups.push(Arc::clone(key));
+            self.held_bytes += GROUP_BYTES;
+            self.groups.len() - 1
+        });
         for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * operands)) {
             let (prepared, progress) = (self.prepared, self.progress);
             let pieces = windows.par_chunks(FINISHED_LEAST).zip(parts.par_chunks_mut(FINISHED_LEAST * operands));
@@ -82,7 +95,7 @@ impl<'a> Answer<'a> {
                 Ok(Piece::of(prepared, windows, (parts, &values)))
             };
             let pieces = pieces.map(finish).collect::<Result<Vec<_>>>()?;
-            pieces.into_iter().for_each(|piece| self.append(key, &group, piece));
+            pieces.into_iter().for_each(|piece| self.append(place, &names, piece));
             let ranks = self.ranking.is_some_and(|ranking| ranking.is_passed(self.finished.len()));
             if self.held_bytes > self.most_bytes || ranks {
                 self.prune()?;
@@ -92,14 +105,14 @@ impl<'a> Answer<'a> {
     }
 
     /// Appends rows of a group. Its name becomes part of them here: threads that count who shares it would wait for each other.
-    fn append(&mut self, key: &Arc<GroupKey>, group: &[Cell], mut piece: Piece) {
+    fn append(&mut self, group: usize, names: &[Cell], mut piece: Piece) {
         let start = self.cells.len();
         self.cells.append(&mut piece.cells);
         for (number, (window, absent)) in piece.windows.into_iter().enumerate() {
             let row = start + number * self.width;
-            self.cells[row..row + group.len()].clone_from_slice(group);
-            self.held_bytes += row_bytes(&self.cells[row + group.len()..row + self.width]);
-            self.finished.push(Finished { key: Arc::clone(key), window, row, absent });
+            self.cells[row..row + names.len()].clone_from_slice(names);
+            self.held_bytes += row_bytes(&self.cells[row + names.len()..row + self.width]);
+            self.finished.push(Finished { group, window, row, absent });
         }
     }
 
@@ -126,7 +139,7 @@ impl<'a> Answer<'a> {
         let query = self.prepared.query;
         if query.fill == Fill::None && (query.limit.is_some() || self.ranking.is_some()) {
             match (&mut self.ranking, query.limit) {
-                (Some(ranking), _) => ranking.keep((&mut self.finished, &self.cells), self.progress)?,
+                (Some(ranking), _) => ranking.keep((&mut self.finished, &self.cells, &self.groups), self.progress)?,
                 (None, limit) => {
                     self.sort()?;
                     self.finished.truncate(limit.unwrap_or(usize::MAX));
@@ -134,7 +147,8 @@ impl<'a> Answer<'a> {
             }
             self.compact()?;
             let named = self.prepared.query.by.len();
-            self.held_bytes = self.cells.chunks(self.width).map(|row| row_bytes(&row[named..])).sum();
+            let rows: usize = self.cells.chunks(self.width).map(|row| row_bytes(&row[named..])).sum();
+            self.held_bytes = rows + self.groups.len() * GROUP_BYTES;
         }
         if self.held_bytes > self.most_bytes {
             let (rows, most) = (self.finished.len(), self.most_bytes >> 20);
@@ -149,7 +163,10 @@ impl<'a> Answer<'a> {
 
     /// Puts rows into the order asked for; of equal ones by group, then window.
     fn sort(&mut self) -> Result<()> {
-        let by_name = |a: &Finished, b: &Finished| compare_keys(&a.key, &b.key).then_with(|| a.window.cmp(&b.window));
+        let groups = &self.groups;
+        let by_name = |a: &Finished, b: &Finished| {
+            compare_keys(&groups[a.group], &groups[b.group]).then_with(|| a.window.cmp(&b.window))
+        };
         let (order, cells) = (self.order, &self.cells);
         looks::sort_by(&mut self.finished, self.progress, |a, b| {
             let by_cell = |(place, falling)| ordered(&cells[a.row + place], &cells[b.row + place], falling);
@@ -162,14 +179,16 @@ impl<'a> Answer<'a> {
         let query = self.prepared.query;
         if let (Some(every), true) = (query.every, query.fill != Fill::None) {
             let row_bytes = self.held_bytes / self.finished.len().max(1);
-            looks::sort_by(&mut self.finished, self.progress, |a, b| (&a.key, a.window).cmp(&(&b.key, b.window)))?;
+            let groups = &self.groups;
+            let named = |row: &Finished| (&groups[row.group], row.window);
+            looks::sort_by(&mut self.finished, self.progress, |a, b| named(a).cmp(&named(b)))?;
             let most = self.most_bytes / row_bytes.max(1);
             let finished = std::mem::take(&mut self.finished);
             let filling = Filling::new(self.prepared, every, most, self.progress);
             self.finished = filling.groups(finished, &mut self.cells)?;
         }
         if let Some(mut ranking) = self.ranking {
-            ranking.keep((&mut self.finished, &self.cells), self.progress)?;
+            ranking.keep((&mut self.finished, &self.cells, &self.groups), self.progress)?;
         }
         if self.ranking.is_none() || self.order.is_some() {
             self.sort()?;

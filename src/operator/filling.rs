@@ -4,7 +4,6 @@
 //! first window to its last, and where the range has no end, from the first window that any group has, or to the last.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, MetricType};
@@ -13,7 +12,6 @@ use crate::time::{Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::Finished;
-use super::cohort::GroupKey;
 use super::looks::{free_later, look_before};
 use super::prepared::Prepared;
 use super::query::{Fill, Query};
@@ -69,13 +67,13 @@ impl<'a> Filling<'a> {
     ) -> Result<()> {
         let mut rest = finished.into_iter().peekable();
         while let Some(row) = rest.next() {
-            let key = Arc::clone(&row.key);
+            let group = row.group;
             let mut known = BTreeMap::from([(row.window, row)]);
-            while let Some(next) = rest.next_if(|next| next.key == key) {
+            while let Some(next) = rest.next_if(|next| next.group == group) {
                 known.insert(next.window, next);
             }
             let from = filled.len();
-            self.rows(&key, known, (first, last), (filled, cells))?;
+            self.rows(group, known, (first, last), (filled, cells))?;
             match self.query.fill {
                 Fill::Previous | Fill::Linear => self.values(&filled[from..], cells)?,
                 Fill::Zero => self.zeros(&mut filled[from..], cells),
@@ -88,13 +86,13 @@ impl<'a> Filling<'a> {
     /// Appends a row for each window of a group.
     fn rows(
         &self,
-        key: &Arc<GroupKey>,
+        group: usize,
         mut known: BTreeMap<Timestamp, Finished>,
         (first, last): (Timestamp, Timestamp),
         (filled, cells): (&mut Vec<Finished>, &mut Vec<Cell>),
     ) -> Result<()> {
         let Some(any) = known.values().next() else { return Ok(()) };
-        let group = cells[any.row..any.row + self.named - 1].to_vec();
+        let names = cells[any.row..any.row + self.named - 1].to_vec();
         let mut window = first;
         while window <= last {
             look_before(self.progress, 1)?;
@@ -105,7 +103,7 @@ impl<'a> Filling<'a> {
                 )
                 .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
             }
-            filled.push(known.remove(&window).unwrap_or_else(|| self.empty(key, &group, window, cells)));
+            filled.push(known.remove(&window).unwrap_or_else(|| self.empty((group, &names), window, cells)));
             let next = self.every.end_of(window);
             if next <= window {
                 break;
@@ -115,16 +113,16 @@ impl<'a> Filling<'a> {
         Ok(())
     }
 
-    fn empty(&self, key: &Arc<GroupKey>, group: &[Cell], window: Timestamp, cells: &mut Vec<Cell>) -> Finished {
+    fn empty(&self, (group, names): (usize, &[Cell]), window: Timestamp, cells: &mut Vec<Cell>) -> Finished {
         let nothing = |aggregate: &Aggregate| match aggregate {
             Aggregate::Count | Aggregate::CountNan => Cell::Integer(0),
             _ => Cell::Null,
         };
         let (metrics, row) = (self.query.metrics.len(), cells.len());
-        cells.extend_from_slice(group);
+        cells.extend_from_slice(names);
         cells.push(Cell::Time(window));
         cells.extend((0..metrics).flat_map(|_| self.query.aggregates.iter().map(nothing)));
-        Finished { key: Arc::clone(key), window, row, absent: (0..metrics as u16).collect() }
+        Finished { group, window, row, absent: (0..metrics as u16).collect() }
     }
 
     /// Puts zeros where a metric has no sample in a window: floats, but for extremes and sums of metrics of whole numbers.

@@ -5,12 +5,14 @@
 //! while the answer grows, so that about twice as many are held as are kept.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Cell;
 use crate::store::Progress;
 
 use super::answer::{Finished, compare, compare_keys};
+use super::cohort::GroupKey;
 use super::looks;
 use super::query::Query;
 
@@ -93,15 +95,15 @@ impl Ranking {
         rows > self.rows_most
     }
 
-    /// Keeps the best rows of each window, by window, then rank; the cells of all rows are beside them.
+    /// Keeps the best rows of each window, by window, then rank; the cells of all rows and the groups are beside them.
     pub(super) fn keep(
         &mut self,
-        (rows, cells): (&mut Vec<Finished>, &[Cell]),
+        (rows, cells, groups): (&mut Vec<Finished>, &[Cell], &[Arc<GroupKey>]),
         progress: Option<&Progress>,
     ) -> Result<()> {
         looks::sort_by(rows, progress, |a, b| {
             let by_rank = || rank(&cells[a.row + self.place], &cells[b.row + self.place], self.bottom);
-            a.window.cmp(&b.window).then_with(by_rank).then_with(|| compare_keys(&a.key, &b.key))
+            a.window.cmp(&b.window).then_with(by_rank).then_with(|| compare_keys(&groups[a.group], &groups[b.group]))
         })?;
         let (mut window, mut count) = (None, 0);
         rows.retain(|row| {
