@@ -13,7 +13,7 @@ use crate::store::Progress;
 use crate::time::Timestamp;
 
 use super::aggregate::Aggregate;
-use super::cohort::GroupKey;
+use super::cohort::{self, GroupKey};
 use super::filling::Filling;
 use super::looks;
 use super::partial::Partial;
@@ -79,8 +79,7 @@ impl<'a> Answer<'a> {
     pub(super) fn take(&mut self, key: &Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
         let (windows, mut parts, values) = list.into_parts();
         let operands = self.prepared.operands.len();
-        let named = |value: &String| if value.is_empty() { Cell::Null } else { Cell::Text(value.as_str().into()) };
-        let names: Vec<Cell> = key.iter().map(named).collect();
+        let names: Vec<Cell> = cohort::cells(key).collect();
         let place = *self.places.entry(Arc::clone(key)).or_insert_with(|| {
             self.groups.push(Arc::clone(key));
             self.held_bytes += GROUP_BYTES;

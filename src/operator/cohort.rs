@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{AttributeValue, DeviceId};
+use crate::model::{AttributeValue, Cell, DeviceId};
 use crate::store::Snapshot;
 use crate::time::{TimeRange, Timestamp};
 
@@ -19,6 +19,11 @@ pub(super) const DEVICE: &str = "device";
 
 /// The values of a group's attributes, absent ones empty.
 pub(super) type GroupKey = Vec<String>;
+
+/// The cells that name a group in an answer.
+pub(super) fn cells(key: &GroupKey) -> impl Iterator<Item = Cell> {
+    key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.as_str().into()) })
+}
 
 /// A stretch of a device's timeline in one group.
 #[derive(Debug, Clone)]

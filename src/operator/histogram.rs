@@ -12,7 +12,7 @@ use crate::time::{Timestamp, Window};
 use super::aggregate::Aggregate;
 use super::answer::{behind_groups, compare_keys};
 use super::bins::Bins;
-use super::cohort::GroupKey;
+use super::cohort::{self, GroupKey};
 use super::explain::Explain;
 use super::query::{AttributeFilter, Query, ValueFilter};
 use super::run::DeviceRun;
@@ -214,9 +214,9 @@ impl Counts {
         let edge = |edge: Option<f64>| edge.map_or(Cell::Null, Cell::Float);
         for (key, window, counts) in self.found {
             looks::look_before(progress, counts.len())?;
+            let names: Vec<Cell> = cohort::cells(&key).collect();
             for ((from, to), count) in edges.bounds().zip(counts) {
-                let group =
-                    key.iter().map(|text| if text.is_empty() { Cell::Null } else { Cell::Text(text.as_str().into()) });
+                let group = names.iter().cloned();
                 let window = query.every.map(|_| Cell::Time(window));
                 let bin = [edge(from), edge(to), Cell::Integer(count as i64)];
                 table.push(group.chain(window).chain(bin))?;

@@ -13,7 +13,7 @@ use crate::time::{DAY_NS, Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::{behind_groups, compare_keys};
-use super::cohort::GroupKey;
+use super::cohort::{self, GroupKey};
 use super::explain::Explain;
 use super::looks::look_before;
 use super::mann_kendall::{least_squares, p_value, theil_sen};
@@ -174,8 +174,7 @@ fn row(
         (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
     };
     let points: Vec<(f64, f64)> = windows.into_iter().map(|(window, mean)| (middle(window), mean)).collect();
-    let group = key.iter().map(|value| if value.is_empty() { Cell::Null } else { Cell::Text(value.as_str().into()) });
-    Ok(group.chain(fit(&points, progress)?).collect())
+    Ok(cohort::cells(key).chain(fit(&points, progress)?).collect())
 }
 
 fn fit(points: &[(f64, f64)], progress: Option<&Progress>) -> Result<Vec<Cell>> {
