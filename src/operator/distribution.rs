@@ -18,7 +18,8 @@ const NEAR_END: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) enum Distribution {
     Exact(Vec<f64>),
-    /// As exact, in a list that several share: where they begin there, and how many they are.
+    /// As exact, in a list that several share: where they begin there, and how many they are; at least one, so that a list of
+    /// which nothing is shared can be dropped.
     Listed(usize, usize),
     Sketch(Box<Sketch>),
     /// Only how many lie in each of some bins.
@@ -45,7 +46,9 @@ impl Distribution {
             return self.extend(values);
         }
         extend_known(list, values);
-        *self = Self::Listed(from, list.len() - from);
+        if list.len() > from {
+            *self = Self::Listed(from, list.len() - from);
+        }
     }
 
     /// Takes its values out of the list that it shares.
