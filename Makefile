@@ -22,7 +22,7 @@ export FLEETLOG_DATA
 CARGO := cargo
 BIN = $(CARGO_TARGET_DIR)/release
 
-.PHONY: help setup demo test test-more lint coverage deny bench bench-peers figures clean-demo
+.PHONY: help setup demo test test-more lint coverage deny bench bench-peers scale figures clean-demo
 
 help:  ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,11 @@ PEERS ?=
 bench-peers: setup  ## beside DuckDB, chDB, Polars, DataFusion (PEERS="--devices 10 --days 30" in two minutes)
 	$(CARGO) build --release -p fleetlog-cli --bin fleetlog --example durable_batch
 	@FLEETLOG_CACHE=$(FLEETLOG_CACHE) PYTHONDONTWRITEBYTECODE=1 python3 tools/peers $(PEERS)
+
+SCALE ?=
+scale: setup  ## how time and memory grow with the fleet (SCALE="--sizes 100x30,300x30" in two minutes)
+	$(CARGO) build --release -p fleetlog-cli -p fleetgen
+	@FLEETLOG_CACHE=$(FLEETLOG_CACHE) PYTHONDONTWRITEBYTECODE=1 python3 tools/scale $(SCALE)
 
 figures: setup  ## measures the figures that the README states
 	$(CARGO) build --release -p fleetlog-cli -p fleetgen

@@ -18,4 +18,5 @@ tools/test-setup.sh
 # The comparison with other engines: its arithmetic, which needs Python alone.
 if command -v python3 >/dev/null; then
   PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover --quiet -s tools/peers
+  PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover --quiet -s tools/scale
 fi

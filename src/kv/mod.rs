@@ -317,6 +317,8 @@ fn settings(options: &KvOptions) -> rocksdb::Options {
     settings.set_max_total_wal_size((options.memory_bytes as u64).max(8 << 20));
     settings.set_max_background_jobs(i32::try_from(options.threads.max(2)).unwrap_or(2));
     settings.set_max_open_files(128);
+    // Each family would begin sixteen threads to open its handful of files: all of opening a store would be their beginning and end.
+    settings.set_max_file_opening_threads(1);
     settings.set_keep_log_file_num(1);
     settings.set_log_level(LogLevel::Fatal);
     settings.set_stats_dump_period_sec(0);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::bins::BinCounts;
 use super::sketch::{INFINITE_POWER, Sketch, power_of, two_to};
+use super::value_list::{ValueList, extend_known};
 
 /// The most values that are kept as they are.
 pub const EXACT_MAX: usize = 65_536;
@@ -35,7 +36,7 @@ impl Default for Distribution {
 impl Distribution {
     /// Adds values to those of a group, in a list that groups share, as long as they follow each other there; NaN among them are
     /// skipped.
-    pub(super) fn extend_listed(&mut self, values: &[f64], list: &mut Vec<f64>) {
+    pub(super) fn extend_listed(&mut self, values: &[f64], list: &mut ValueList) {
         let (from, count) = match self {
             Self::Exact(kept) if kept.is_empty() => (list.len(), 0),
             Self::Listed(from, count) => (*from, *count),
@@ -45,7 +46,7 @@ impl Distribution {
             self.own(list);
             return self.extend(values);
         }
-        extend_known(list, values);
+        list.extend_known(values);
         if list.len() > from {
             *self = Self::Listed(from, list.len() - from);
         }
@@ -62,10 +63,10 @@ impl Distribution {
     }
 
     /// Takes its values from one list to another.
-    pub(super) fn relist(&mut self, list: &[f64], other: &mut Vec<f64>) {
+    pub(super) fn relist(&mut self, list: &[f64], other: &mut ValueList) {
         if let Self::Listed(from, count) = *self {
             *self = Self::Listed(other.len(), count);
-            other.extend_from_slice(&list[from..from + count]);
+            other.extend_known(&list[from..from + count]);
         }
     }
 
@@ -124,6 +125,17 @@ impl Distribution {
                 if let Self::Sketch(ours) = self {
                     ours.merge(&theirs);
                 }
+            }
+        }
+    }
+
+    /// Adds another, whose values may lie in its list; ours may lie in another.
+    pub(super) fn merge_listed(&mut self, theirs: Self, their_list: &[f64], list: &mut ValueList) {
+        match theirs {
+            Self::Listed(from, count) => self.extend_listed(&their_list[from..from + count], list),
+            theirs => {
+                self.own(list);
+                self.merge(theirs);
             }
         }
     }
@@ -190,15 +202,6 @@ impl Distribution {
             Self::Sketch(sketch) => sketch.memory_bytes(),
             Self::Bins(bins) => bins.memory_bytes(),
         }
-    }
-}
-
-/// Adds values that are not NaN.
-fn extend_known(list: &mut Vec<f64>, values: &[f64]) {
-    if values.iter().any(|value| value.is_nan()) {
-        list.extend(values.iter().filter(|value| !value.is_nan()));
-    } else {
-        list.extend_from_slice(values);
     }
 }
 

@@ -37,7 +37,9 @@ mod runs;
 mod samples;
 mod sketch;
 mod top;
+mod totals;
 mod trend;
+mod value_list;
 
 #[cfg(test)]
 mod tests_cancel;

@@ -15,6 +15,7 @@ use super::aggregate::Needs;
 use super::moments::Moments;
 use super::partial::{Partial, RunSummary, Sample};
 use super::query::{Comparison, ValueFilter};
+use super::totals::Totals;
 
 /// All ones: the row is kept.
 const KEPT: u32 = u32::MAX;
@@ -148,6 +149,8 @@ pub(super) struct GroupMask {
     /// All ones for a row that is kept, where some are.
     mask: GroupOffsets,
     offsets: GroupOffsets,
+    /// Values that were unpacked so far.
+    pub(super) unpacked: u64,
 }
 
 impl<'a> PackedFilter<'a> {
@@ -178,8 +181,8 @@ impl<'a> PackedFilter<'a> {
         Self { filter, column, bounds, outside }
     }
 
-    /// Masks out the rows of a group that do not pass.
-    fn mask(&self, group: usize, statistics: bool, into: &mut GroupMask) -> Result<()> {
+    /// Masks out the rows of a group of so many that do not pass.
+    fn mask(&self, (group, length): (usize, usize), statistics: bool, into: &mut GroupMask) -> Result<()> {
         let (lowest, highest) = self.column.bounds(group);
         let exceptions = self.column.exceptions(group);
         let (from, to) = (self.bounds.0.max(lowest), self.bounds.1.min(highest));
@@ -197,6 +200,7 @@ impl<'a> PackedFilter<'a> {
             into.mask = [KEPT; GROUP_VALUES];
         }
         self.column.offsets(group, &mut into.offsets)?;
+        into.unpacked += length as u64;
         let before: Vec<u32> = exceptions.iter().map(|(place, _)| into.mask[place % GROUP_VALUES]).collect();
         // Both lie in the group, whose span is below 2^32, where they do not cross.
         let bounds =
@@ -221,11 +225,16 @@ pub(super) fn first_where(lowest: i64, highest: i64, holds: impl Fn(i64) -> bool
 
 impl GroupMask {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self { kept: Kept::All, mask: [KEPT; GROUP_VALUES], offsets: [0; GROUP_VALUES] })
+        Box::new(Self { kept: Kept::All, mask: [KEPT; GROUP_VALUES], offsets: [0; GROUP_VALUES], unpacked: 0 })
     }
 
-    /// Finds the rows of a group that pass all conditions.
-    pub(super) fn find(&mut self, filters: &[PackedFilter<'_>], group: usize, statistics: bool) -> Result<Kept> {
+    /// Finds the rows of a group of so many that pass all conditions.
+    pub(super) fn find(
+        &mut self,
+        filters: &[PackedFilter<'_>],
+        group: (usize, usize),
+        statistics: bool,
+    ) -> Result<Kept> {
         self.kept = Kept::All;
         for filter in filters {
             filter.mask(group, statistics, self)?;
@@ -252,6 +261,8 @@ pub(super) struct PackedColumn<'a> {
     whole: bool,
     offsets: Box<GroupOffsets>,
     unpacked: Option<usize>,
+    /// Values that were unpacked or summed up so far.
+    pub(super) values_read: u64,
     floats: Box<[f64; GROUP_VALUES]>,
     /// The group whose floats these are.
     scaled: Option<usize>,
@@ -261,7 +272,7 @@ impl<'a> PackedColumn<'a> {
     /// A column whose values are `whole` or not.
     pub(super) fn new(values: PackedValues<'a>, whole: bool) -> Self {
         let (offsets, floats) = (Box::new([0; GROUP_VALUES]), Box::new([0.0; GROUP_VALUES]));
-        Self { values, whole, offsets, unpacked: None, floats, scaled: None }
+        Self { values, whole, offsets, unpacked: None, values_read: 0, floats, scaled: None }
     }
 
     fn unpack(&mut self, group: usize) -> Result<()> {
@@ -286,7 +297,11 @@ impl<'a> PackedColumn<'a> {
         let (lowest, highest) = self.values.bounds(group);
         if plain && places.len() == length && !needs.whole_blocks && !needs.extremes && !needs.values {
             part.add_wholes(places.len() as u64, self.values.sum(group)?, (lowest, highest));
+            self.values_read += length as u64;
             return Ok(());
+        }
+        if self.unpacked != Some(group) {
+            self.values_read += length as u64;
         }
         self.unpack(group)?;
         let own;
@@ -392,33 +407,38 @@ impl<'a> PackedColumn<'a> {
 
     /// Adds what a part says to a part of an answer. Extremes mean something only where they are needed.
     pub(super) fn add_to(&self, whole: &mut Partial, part: &PackedPart, needs: Needs) {
-        let mut extremes = (f64::INFINITY, f64::NEG_INFINITY);
-        if needs.extremes && part.wholes > 0 {
-            extremes = (self.values.value(part.bounds.0), self.values.value(part.bounds.1));
-        }
-        // Most sums fit 64 bits, which become a float in one instruction.
-        let sum = if let Ok(sum) = i64::try_from(part.sum) { sum as f64 } else { wide_to_float(part.sum) };
-        let sum = self.values.scaled(sum);
-        if !part.has_rest && !self.whole && !needs.whole_blocks {
-            return whole.add_plain(part.wholes, extremes, sum);
+        let totals = if self.whole {
+            // Integers have no exceptions.
+            Totals::Wholes { sum: part.sum, min: part.bounds.0, max: part.bounds.1 }
+        } else {
+            self.float_totals(part, needs)
+        };
+        if !part.has_rest && !needs.whole_blocks {
+            return whole.add_totals(part.wholes, &totals);
         }
         let rest = &part.rest;
-        let mut all = rest.sum;
-        if part.wholes > 0 {
-            all.add(sum);
-        }
         let summary = RunSummary {
             count: part.wholes + rest.count,
             count_nan: rest.count_nan,
-            // A zero has one form, whichever there were.
-            extremes: (extremes.0.min(rest.bounds.0) + 0.0, extremes.1.max(rest.bounds.1) + 0.0),
-            integers: if self.whole { [part.bounds.0, part.bounds.1] } else { [0, 0] },
-            sum: all,
-            sum_integer: if self.whole { part.sum } else { 0 },
+            totals,
             ends: rest.ends.unwrap_or_default(),
             moments: rest.moments,
         };
-        whole.add_summary(&summary, needs.whole_blocks || self.whole);
+        whole.add_summary(&summary, needs.whole_blocks);
+    }
+
+    fn float_totals(&self, part: &PackedPart, needs: Needs) -> Totals {
+        let (mut sum, (mut min, mut max)) = (part.rest.sum, part.rest.bounds);
+        if part.wholes > 0 {
+            // Most sums fit 64 bits, which become a float in one instruction.
+            let wholes = if let Ok(sum) = i64::try_from(part.sum) { sum as f64 } else { wide_to_float(part.sum) };
+            sum.add(self.values.scaled(wholes));
+            if needs.extremes {
+                min = min.min(self.values.value(part.bounds.0));
+                max = max.max(self.values.value(part.bounds.1));
+            }
+        }
+        Totals::floats(sum, (min, max))
     }
 }
 

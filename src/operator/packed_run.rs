@@ -44,12 +44,19 @@ impl DeviceRun<'_> {
         }
         let mut slice = std::mem::take(&mut self.encoded);
         scan.encoded(block, &mut slice)?;
-        let rows = if self.answer(&slice)? { None } else { Some(scan.rows_of_encoded(&slice)?) };
+        let rows = match self.answer(&slice)? {
+            Some(values) => {
+                scan.note_read(slice.columns() as u64, values, slice.bytes_read());
+                None
+            }
+            None => Some(scan.rows_of_encoded(&slice)?),
+        };
         self.encoded = slice;
         Ok(rows)
     }
 
-    fn answer(&mut self, slice: &EncodedSlice) -> Result<bool> {
+    /// Adds up a block, and tells how many values were unpacked; `None`, and nothing added, where it has to be decoded.
+    fn answer(&mut self, slice: &EncodedSlice) -> Result<Option<u64>> {
         let prepared = self.work.prepared;
         let mut filters = Vec::with_capacity(prepared.filters.len());
         let mut together: Vec<Together<'_>> = Vec::new();
@@ -60,8 +67,8 @@ impl DeviceRun<'_> {
                     put_together(&mut together, presence);
                 }
                 // Nothing passes a condition on what is not there.
-                Found::Absent => return Ok(true),
-                Found::Other => return Ok(false),
+                Found::Absent => return Ok(Some(0)),
+                Found::Other => return Ok(None),
             }
         }
         for (place, operands) in prepared.operands.iter().enumerate() {
@@ -71,52 +78,50 @@ impl DeviceRun<'_> {
                     put_together(&mut together, presence).columns.push((place, column));
                 }
                 Found::Absent => {}
-                Found::Other => return Ok(false),
+                Found::Other => return Ok(None),
             }
         }
         if !filters.is_empty() && together.len() > 1 {
-            return Ok(false);
+            return Ok(None);
         }
-        let columns = filters.len() + together.iter().map(|together| together.columns.len()).sum::<usize>();
-        let mut times = slice.packed_times()?;
+        let (mut times, mut values) = (slice.packed_times()?, 0);
         for Together { presence, mut columns } in together {
             let positions = match &presence {
                 Presence::All => None,
                 Presence::Positions(positions) => Some(positions.as_slice()),
             };
             let added = self.add_up(PresentTimes { times: &mut times, positions }, &filters, &mut columns);
-            added.map_err(|error| slice.located(error))?;
+            values += added.map_err(|error| slice.located(error))?;
+            values += columns.iter().map(|(_, column)| column.values_read).sum::<u64>();
         }
-        let values = (columns * times.rows()) as u64;
-        self.work.scan.note_read(columns as u64, values, slice.bytes_read());
-        Ok(true)
+        Ok(Some(values))
     }
 
-    /// Adds up group by group; a run may reach over several.
+    /// Adds up group by group, and tells how many values of the conditions were unpacked; a run may reach over several groups.
     fn add_up(
         &mut self,
         mut times: PresentTimes<'_, '_>,
         filters: &[PackedFilter<'_>],
         columns: &mut [(usize, PackedColumn<'_>)],
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let (needs, statistics) = (self.work.prepared.needs, self.work.prepared.query.statistics);
         let (finder, rows) = (self.finder(), times.rows());
         let mut parts = vec![PackedPart::default(); columns.len()];
         let mut kept = GroupMask::new();
         let mut current: Option<Run> = None;
         for group in 0..rows.div_ceil(GROUP_VALUES) {
-            if kept.find(filters, group, statistics)? == Kept::None {
-                continue;
-            }
             let start = group * GROUP_VALUES;
             let length = GROUP_VALUES.min(rows - start);
+            if kept.find(filters, (group, length), statistics)? == Kept::None {
+                continue;
+            }
             let mut place = 0;
             while let Some(next) = kept.first_kept(place..length) {
                 let run = match current.take() {
                     Some(run) if start + next < run.rows.end => run,
                     ended => {
                         self.flush(ended.as_ref(), columns, &mut parts)?;
-                        let Some(run) = finder.next(&mut times, start + next)? else { return Ok(()) };
+                        let Some(run) = finder.next(&mut times, start + next)? else { return Ok(kept.unpacked) };
                         run
                     }
                 };
@@ -133,7 +138,8 @@ impl DeviceRun<'_> {
                 current = Some(run);
             }
         }
-        self.flush(current.as_ref(), columns, &mut parts)
+        self.flush(current.as_ref(), columns, &mut parts)?;
+        Ok(kept.unpacked)
     }
 
     /// Adds what a run added up to, and begins the next.

@@ -16,6 +16,8 @@ use super::aggregate::{Aggregate, Needs};
 use super::bins::{BinCounts, Edges};
 use super::distribution::Distribution;
 use super::moments::{Moments, moments};
+use super::totals::Totals;
+use super::value_list::ValueList;
 
 /// One sample: its instant, its value, and the whole number that it is where the metric has them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -36,22 +38,18 @@ struct Growth {
 }
 
 /// A part of one metric in one group and window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Partial {
     count: u64,
     count_nan: u64,
-    min: f64,
-    max: f64,
-    sum: CompensatedSum,
+    totals: Totals,
     values: Option<Distribution>,
     more: Option<Box<More>>,
 }
 
-/// What counts, means and floats as extremes do without.
+/// What counts, sums, means and extremes do without.
 #[derive(Debug, Clone, Default)]
 struct More {
-    sum_integer: i128,
-    integers: [i64; 2],
     first: Sample,
     last: Sample,
     moments: Moments,
@@ -66,29 +64,12 @@ pub(super) struct RunSummary {
     /// Samples that are not NaN, and those that are.
     pub(super) count: u64,
     pub(super) count_nan: u64,
-    pub(super) extremes: (f64, f64),
-    /// The extremes as whole numbers, where the metric has them.
-    pub(super) integers: [i64; 2],
-    pub(super) sum: CompensatedSum,
-    pub(super) sum_integer: i128,
+    /// Of those that are not NaN.
+    pub(super) totals: Totals,
     /// The first and the last sample, where they are asked for.
     pub(super) ends: (Sample, Sample),
     /// Moments, as far as they are asked for; of as many samples as there are.
     pub(super) moments: Moments,
-}
-
-impl Default for Partial {
-    fn default() -> Self {
-        Self {
-            count: 0,
-            count_nan: 0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-            sum: CompensatedSum::default(),
-            values: None,
-            more: None,
-        }
-    }
 }
 
 impl Partial {
@@ -145,26 +126,28 @@ impl Partial {
             return;
         }
         let whole = |place: usize| integers.map_or(0, |integers| integers[place]);
-        let extremes = |integers: &[i64]| {
-            integers.iter().fold([i64::MAX, i64::MIN], |ends, value| [ends[0].min(*value), ends[1].max(*value)])
+        let totals = match integers {
+            None => Totals::floats(sum, (min, max)),
+            Some(integers) => Totals::Wholes {
+                sum: integers.iter().map(|value| i128::from(*value)).sum(),
+                min: integers.iter().copied().min().unwrap_or(i64::MAX),
+                max: integers.iter().copied().max().unwrap_or(i64::MIN),
+            },
         };
         let sample = |place: usize| Sample { time: times[place], value: values[place], integer: whole(place) };
         let of_moments = |_| moments(times, values, sum.value(), (run.0, count));
         let summary = RunSummary {
             count,
             count_nan,
-            extremes: (min + 0.0, max + 0.0),
-            integers: integers.map(extremes).unwrap_or_default(),
-            sum,
-            sum_integer: integers.map_or(0, |integers| integers.iter().map(|value| i128::from(*value)).sum()),
+            totals,
             ends: (sample(run.0), sample(run.1)),
             moments: needs.whole_blocks.then_some(()).map(of_moments).unwrap_or_default(),
         };
-        self.add_summary(&summary, needs.whole_blocks || integers.is_some());
+        self.add_summary(&summary, needs.whole_blocks);
     }
 
     /// Adds values for quantiles, to the list that the parts share where they fit there; NaN among them are skipped.
-    pub(super) fn add_values(&mut self, values: &[f64], list: &mut Vec<f64>) {
+    pub(super) fn add_values(&mut self, values: &[f64], list: &mut ValueList) {
         self.values.get_or_insert_default().extend_listed(values, list);
     }
 
@@ -176,7 +159,7 @@ impl Partial {
     }
 
     /// Takes values for quantiles from one list to another.
-    pub(super) fn relist_values(&mut self, list: &[f64], other: &mut Vec<f64>) {
+    pub(super) fn relist_values(&mut self, list: &[f64], other: &mut ValueList) {
         if let Some(values) = &mut self.values {
             values.relist(list, other);
         }
@@ -192,7 +175,7 @@ impl Partial {
         self.values.as_ref().map_or(0, Distribution::listed)
     }
 
-    /// Adds what a run adds up to, all of it only where `more` than counts, sums and extremes of floats are needed.
+    /// Adds what a run adds up to, all of it only where `more` than counts, sums and extremes are needed.
     pub(super) fn add_summary(&mut self, run: &RunSummary, more: bool) {
         self.count_nan += run.count_nan;
         if run.count == 0 {
@@ -200,24 +183,15 @@ impl Partial {
         }
         if more {
             let moments = Moments { count: run.count, ..run.moments };
-            self.more.get_or_insert_default().merge_ends(run.integers, run.ends, &moments, run.sum_integer);
+            self.more.get_or_insert_default().merge_ends(run.ends, &moments);
         }
-        self.merge_plain(run.count, run.extremes, run.sum);
+        self.add_totals(run.count, &run.totals);
     }
 
-    /// Adds values that are counted and summed; the extremes are those of floats.
-    pub(super) fn add_plain(&mut self, count: u64, extremes: (f64, f64), sum: f64) {
+    /// Adds values that are only counted and summed up.
+    pub(super) fn add_totals(&mut self, count: u64, totals: &Totals) {
+        self.totals.merge(self.count, totals);
         self.count += count;
-        self.min = if extremes.0 < self.min { extremes.0 + 0.0 } else { self.min };
-        self.max = if extremes.1 > self.max { extremes.1 + 0.0 } else { self.max };
-        self.sum.add(sum);
-    }
-
-    fn merge_plain(&mut self, count: u64, extremes: (f64, f64), sum: CompensatedSum) {
-        self.count += count;
-        self.min = if extremes.0 < self.min { extremes.0 } else { self.min };
-        self.max = if extremes.1 > self.max { extremes.1 } else { self.max };
-        self.sum.merge(sum);
     }
 
     /// Adds a block by its statistics.
@@ -225,16 +199,17 @@ impl Partial {
         let [min, max, first, last] = statistics.integers.unwrap_or_default();
         let mut sum = CompensatedSum::default();
         sum.add(statistics.sum);
+        let totals = match statistics.integers {
+            None => Totals::floats(sum, (statistics.min, statistics.max)),
+            Some(_) => Totals::Wholes { sum: statistics.sum_integer.unwrap_or_default(), min, max },
+        };
         // The only instant of a block is its mean, to the nanosecond.
         let (x_anchor, x_mean) =
             if statistics.count == 1 { (statistics.first_time, 0.0) } else { (bucket_start, statistics.x_mean) };
         let summary = RunSummary {
             count: statistics.count,
             count_nan: statistics.count_nan,
-            extremes: (statistics.min, statistics.max),
-            integers: [min, max],
-            sum,
-            sum_integer: statistics.sum_integer.unwrap_or_default(),
+            totals,
             ends: (
                 Sample { time: statistics.first_time, value: statistics.first, integer: first },
                 Sample { time: statistics.last_time, value: statistics.last, integer: last },
@@ -249,23 +224,24 @@ impl Partial {
                 xy: statistics.xy,
             },
         };
-        self.add_summary(&summary, needs.whole_blocks || statistics.integers.is_some());
+        self.add_summary(&summary, needs.whole_blocks);
     }
 
     /// Adds a cell of a rollup: enough for count, sum, mean, minimum and maximum.
     pub(super) fn add_cell(&mut self, cell: &RollupCell) {
-        let mut sum = CompensatedSum::default();
-        sum.add(cell.sum);
-        let summary = RunSummary {
-            count: u64::from(cell.count),
-            count_nan: u64::from(cell.count_nan),
-            extremes: (cell.min, cell.max),
-            integers: cell.sum_integer.map_or([0, 0], |_| [cell.min as i64, cell.max as i64]),
-            sum,
-            sum_integer: cell.sum_integer.unwrap_or_default(),
-            ..RunSummary::default()
+        self.count_nan += u64::from(cell.count_nan);
+        if cell.count == 0 {
+            return;
+        }
+        let totals = match cell.sum_integer {
+            Some(sum) => Totals::Wholes { sum, min: cell.min as i64, max: cell.max as i64 },
+            None => {
+                let mut sum = CompensatedSum::default();
+                sum.add(cell.sum);
+                Totals::floats(sum, (cell.min, cell.max))
+            }
         };
-        self.add_summary(&summary, cell.sum_integer.is_some());
+        self.add_totals(u64::from(cell.count), &totals);
     }
 
     /// Adds the first and the last text of a run, with their instants.
@@ -294,21 +270,40 @@ impl Partial {
     }
 
     /// Adds a later part; neither has values in a list that parts share.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.count_nan += other.count_nan;
-        match (&mut self.values, other.values) {
+    pub(super) fn merge(&mut self, mut other: Self) {
+        match (&mut self.values, other.values.take()) {
             (Some(ours), Some(theirs)) => ours.merge(theirs),
             (ours @ None, theirs) => *ours = theirs,
             _ => {}
         }
-        match (&mut self.more, other.more) {
+        self.merge_rest(&mut other);
+    }
+
+    /// Adds what a later part holds beside values.
+    fn merge_rest(&mut self, other: &mut Self) {
+        self.count_nan += other.count_nan;
+        match (&mut self.more, other.more.take()) {
             (Some(ours), Some(theirs)) => ours.merge(*theirs),
             (ours @ None, theirs) => *ours = theirs,
             _ => {}
         }
         if other.count > 0 {
-            self.merge_plain(other.count, (other.min, other.max), other.sum);
+            self.add_totals(other.count, &other.totals);
         }
+    }
+
+    /// Adds what a later part holds, whose values may lie in its list; ours may lie in another.
+    pub(super) fn merge_listed(&mut self, theirs: &mut Self, their_list: &[f64], list: &mut ValueList) {
+        if let Some(mut values) = theirs.values.take() {
+            match &mut self.values {
+                Some(ours) => ours.merge_listed(values, their_list, list),
+                ours @ None => {
+                    values.relist(their_list, list);
+                    *ours = Some(values);
+                }
+            }
+        }
+        self.merge_rest(theirs);
     }
 
     /// Whether no sample was seen, NaN included.
@@ -321,13 +316,13 @@ impl Partial {
     }
 
     pub(super) fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum.value() / self.count as f64)
+        (self.count > 0).then(|| self.totals.sum() / self.count as f64)
     }
 
     /// Mean and standard deviation of a sample.
     pub(super) fn mean_and_deviation(&self) -> Option<(f64, f64)> {
         let m2 = self.more.as_ref()?.moments.m2;
-        (self.count > 1).then(|| (self.sum.value() / self.count as f64, (m2 / (self.count - 1) as f64).sqrt()))
+        (self.count > 1).then(|| (self.totals.sum() / self.count as f64, (m2 / (self.count - 1) as f64).sqrt()))
     }
 
     /// The answer of an aggregate; `list` is what the parts share.
@@ -344,54 +339,58 @@ impl Partial {
                 Some(values) if self.count > 0 => Cell::Text(values.histogram(list).into()),
                 _ => Cell::Null,
             },
-            _ => match &self.more {
-                Some(more) => self.finish_more(more, aggregate, metric_type),
-                None if self.count == 0 => Cell::Null,
-                None => self.finish_plain(aggregate),
+            Aggregate::Delta | Aggregate::Rate => self.finish_growth(aggregate, metric_type),
+            _ if self.count == 0 => Cell::Null,
+            Aggregate::Sum => match self.totals {
+                Totals::Wholes { sum, .. } if is_whole(metric_type) => whole_cell(sum),
+                totals => Cell::Float(totals.sum()),
             },
+            Aggregate::Mean => self.mean().map_or(Cell::Null, Cell::Float),
+            Aggregate::Min => self.extreme(metric_type, |(min, _)| min, |(min, _)| min),
+            Aggregate::Max => self.extreme(metric_type, |(_, max)| max, |(_, max)| max),
+            _ => self.more.as_ref().map_or(Cell::Null, |more| self.finish_more(more, aggregate, metric_type)),
         }
     }
 
-    /// The answer of an aggregate of floats.
-    fn finish_plain(&self, aggregate: Aggregate) -> Cell {
-        match aggregate {
-            Aggregate::Sum => Cell::Float(self.sum.value()),
-            Aggregate::Mean => self.mean().map_or(Cell::Null, Cell::Float),
-            Aggregate::Min => Cell::Float(self.min),
-            Aggregate::Max => Cell::Float(self.max),
-            _ => Cell::Null,
+    fn extreme(
+        &self,
+        metric_type: MetricType,
+        whole: impl Fn((i64, i64)) -> i64,
+        float: impl Fn((f64, f64)) -> f64,
+    ) -> Cell {
+        match self.totals {
+            Totals::Wholes { min, max, .. } if is_whole(metric_type) => Cell::Integer(whole((min, max))),
+            totals => Cell::Float(float(totals.extremes())),
         }
+    }
+
+    fn finish_growth(&self, aggregate: Aggregate, metric_type: MetricType) -> Cell {
+        let growth = self.more.as_ref().and_then(|more| more.growth);
+        growth.map_or(Cell::Null, |growth| match aggregate {
+            Aggregate::Rate => Cell::Float(growth.rate.value()),
+            _ if is_whole(metric_type) => whole_cell(growth.sum_integer),
+            _ => Cell::Float(growth.sum.value()),
+        })
     }
 
     fn finish_more(&self, more: &More, aggregate: Aggregate, metric_type: MetricType) -> Cell {
-        let whole = matches!(metric_type, MetricType::Integer | MetricType::Boolean);
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
-        let either = |value: f64, integer: i64| if whole { Cell::Integer(integer) } else { Cell::Float(value) };
-        let integer = |sum: i128| i64::try_from(sum).map_or_else(|_| Cell::Float(sum as f64), Cell::Integer);
+        let either = |sample: Sample| match metric_type {
+            metric_type if is_whole(metric_type) => Cell::Integer(sample.integer),
+            _ => Cell::Float(sample.value),
+        };
         let (first, last, moments) = (more.first, more.last, more.moments);
         match (aggregate, &more.texts) {
-            (Aggregate::First, Some(texts)) => return Cell::Text(Arc::clone(&texts[0].1)),
-            (Aggregate::Last, Some(texts)) => return Cell::Text(Arc::clone(&texts[1].1)),
-            _ => {}
-        }
-        match aggregate {
-            Aggregate::Delta => more.growth.map_or(Cell::Null, |growth| {
-                if whole { integer(growth.sum_integer) } else { Cell::Float(growth.sum.value()) }
-            }),
-            Aggregate::Rate => float(more.growth.map(|growth| growth.rate.value())),
-            _ if self.count == 0 => Cell::Null,
-            Aggregate::Sum if whole => integer(more.sum_integer),
-            Aggregate::Mean if whole => Cell::Float(more.sum_integer as f64 / self.count as f64),
-            Aggregate::Min => either(self.min, more.integers[0]),
-            Aggregate::Max => either(self.max, more.integers[1]),
-            Aggregate::First => either(first.value, first.integer),
-            Aggregate::Last => either(last.value, last.integer),
-            Aggregate::Variance => float((self.count > 1).then(|| moments.m2 / (self.count - 1) as f64)),
-            Aggregate::Stddev => float(self.mean_and_deviation().map(|(_, deviation)| deviation)),
-            Aggregate::Slope => {
+            (Aggregate::First, Some(texts)) => Cell::Text(Arc::clone(&texts[0].1)),
+            (Aggregate::Last, Some(texts)) => Cell::Text(Arc::clone(&texts[1].1)),
+            (Aggregate::First, None) => either(first),
+            (Aggregate::Last, None) => either(last),
+            (Aggregate::Variance, _) => float((self.count > 1).then(|| moments.m2 / (self.count - 1) as f64)),
+            (Aggregate::Stddev, _) => float(self.mean_and_deviation().map(|(_, deviation)| deviation)),
+            (Aggregate::Slope, _) => {
                 float((first.time < last.time && moments.x_m2 > 0.0).then(|| moments.xy / moments.x_m2))
             }
-            _ => self.finish_plain(aggregate),
+            _ => Cell::Null,
         }
     }
 
@@ -402,6 +401,15 @@ impl Partial {
         self.more.as_ref().map_or(0, |more| size_of::<More>() + texts(more))
             + self.values.as_ref().map_or(0, Distribution::heap_bytes)
     }
+}
+
+fn is_whole(metric_type: MetricType) -> bool {
+    matches!(metric_type, MetricType::Integer | MetricType::Boolean)
+}
+
+/// A sum of whole numbers; a float where it is beyond 64 bits.
+fn whole_cell(sum: i128) -> Cell {
+    i64::try_from(sum).map_or_else(|_| Cell::Float(sum as f64), Cell::Integer)
 }
 
 impl More {
@@ -416,15 +424,14 @@ impl More {
             self.add_texts(*texts);
         }
         if other.moments.count > 0 {
-            self.merge_ends(other.integers, (other.first, other.last), &other.moments, other.sum_integer);
+            self.merge_ends((other.first, other.last), &other.moments);
         }
     }
 
-    fn merge_ends(&mut self, whole: [i64; 2], (first, last): (Sample, Sample), moments: &Moments, sum_integer: i128) {
+    fn merge_ends(&mut self, (first, last): (Sample, Sample), moments: &Moments) {
         if self.moments.count == 0 {
-            (self.integers, self.first, self.last) = (whole, first, last);
+            (self.first, self.last) = (first, last);
         }
-        self.integers = [self.integers[0].min(whole[0]), self.integers[1].max(whole[1])];
         // Devices come in order of their ids: of one instant the first keeps `first`, and the last takes `last`.
         if first.time < self.first.time {
             self.first = first;
@@ -432,7 +439,6 @@ impl More {
         if last.time >= self.last.time {
             self.last = last;
         }
-        self.sum_integer += sum_integer;
         self.moments.merge(moments);
     }
 

@@ -4,10 +4,20 @@
 //! byte of what was asked of the allocator, but for the allocator's own. Values for quantiles lie in one list as long as a part's follow
 //! each other there: a device has thousands of windows, and an allocation for each would cost more than the quantile.
 
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::store::{Progress, SpareLists};
+
+use super::looks::look;
 use super::partial::Partial;
+use super::value_list::ValueList;
+
+/// Keys that are merged between two looks: a part may have thousands of values.
+const MERGED_AT_ONCE: usize = 256;
 
 /// Parts by key, in rising order of the keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PartList<K> {
     /// Parts of each key: one for each expression.
     width: usize,
@@ -16,14 +26,18 @@ pub(super) struct PartList<K> {
     /// What parts take beside their places.
     heap_bytes: usize,
     /// Values for quantiles, some of them of no part any more; and how many are of one.
-    values: Vec<f64>,
+    values: ValueList,
     listed: usize,
 }
 
 impl<K: Ord + Copy> PartList<K> {
-    /// An empty list, with so many parts for each key.
-    pub(super) fn new(width: usize) -> Self {
-        Self { width, keys: Vec::new(), partials: Vec::new(), heap_bytes: 0, values: Vec::new(), listed: 0 }
+    /// An empty list, with so many parts for each key, and room for values from what is spare.
+    pub(super) fn new(width: usize, spare: Option<&Arc<SpareLists>>) -> Self {
+        Self::with_list(width, ValueList::new(spare))
+    }
+
+    fn with_list(width: usize, values: ValueList) -> Self {
+        Self { width, keys: Vec::new(), partials: Vec::new(), heap_bytes: 0, values, listed: 0 }
     }
 
     /// How many keys there are.
@@ -31,11 +45,11 @@ impl<K: Ord + Copy> PartList<K> {
         self.keys.len()
     }
 
-    /// What it takes in memory.
+    /// What it takes in memory; of a list that may lie in the room of a larger one, what it needs.
     pub(super) fn held_bytes(&self) -> usize {
         self.keys.capacity() * size_of::<K>()
             + self.partials.capacity() * size_of::<Partial>()
-            + self.values.capacity() * size_of::<f64>()
+            + self.values.len() * size_of::<f64>()
             + self.heap_bytes
     }
 
@@ -75,7 +89,7 @@ impl<K: Ord + Copy> PartList<K> {
         &mut self,
         key: K,
         place: usize,
-        change: impl FnOnce(&mut Partial, &mut Vec<f64>) -> R,
+        change: impl FnOnce(&mut Partial, &mut ValueList) -> R,
     ) -> R {
         let at = self.place_of(key) * self.width + place;
         let part = &mut self.partials[at];
@@ -90,6 +104,51 @@ impl<K: Ord + Copy> PartList<K> {
     pub(super) fn change_all(&mut self, mut change: impl FnMut(usize, &mut Partial)) {
         let width = self.width;
         self.partials.iter_mut().enumerate().for_each(|(place, part)| change(place % width, part));
+    }
+
+    /// One list of several, each of which adds to those before it; values that parts have in the lists are moved once, however many
+    /// lists there are. `None` of none.
+    pub(super) fn merged(mut lists: Vec<Self>, progress: Option<&Progress>) -> Result<Option<Self>> {
+        if lists.len() < 2 {
+            return Ok(lists.pop());
+        }
+        let listed = lists.iter().map(|list| list.listed).sum();
+        if listed == 0 {
+            let mut lists = lists.into_iter();
+            let Some(mut whole) = lists.next() else { return Ok(None) };
+            for list in lists {
+                look(progress)?;
+                whole.merge(list);
+            }
+            return Ok(Some(whole));
+        }
+        let (width, most) = (lists[0].width, lists.iter().map(Self::len).max().unwrap_or(0));
+        let mut whole = Self::with_list(width, lists[0].values.another(listed));
+        whole.keys.reserve(most);
+        whole.partials.reserve(most * width);
+        let mut next = vec![0; lists.len()];
+        while let Some(key) = lists.iter().zip(&next).filter_map(|(list, next)| list.keys.get(*next)).min().copied() {
+            if whole.keys.len().is_multiple_of(MERGED_AT_ONCE) {
+                look(progress)?;
+            }
+            whole.keys.push(key);
+            for place in 0..width {
+                let mut merged = Partial::default();
+                for (list, next) in
+                    lists.iter_mut().zip(&next).filter(|(list, next)| list.keys.get(**next) == Some(&key))
+                {
+                    let part = &mut list.partials[next * width + place];
+                    merged.merge_listed(part, &list.values, &mut whole.values);
+                }
+                whole.heap_bytes += merged.heap_bytes();
+                whole.listed += merged.listed();
+                whole.partials.push(merged);
+            }
+            for (list, next) in lists.iter().zip(&mut next) {
+                *next += usize::from(list.keys.get(*next) == Some(&key));
+            }
+        }
+        Ok(Some(whole))
     }
 
     /// Adds a later list.
@@ -133,7 +192,7 @@ impl<K: Ord + Copy> PartList<K> {
             self.insert(missing);
         }
         if self.listed == 0 {
-            self.values = Vec::new();
+            self.values = self.values.another(0);
         }
     }
 
@@ -177,7 +236,7 @@ impl<K: Ord + Copy> PartList<K> {
 
     /// Lists by what a function says of the keys: for each of `count` results one.
     pub(super) fn split(self, count: usize, list_of: impl Fn(K) -> usize) -> Vec<Self> {
-        let mut lists: Vec<Self> = (0..count).map(|_| Self::new(self.width)).collect();
+        let mut lists: Vec<Self> = (0..count).map(|_| Self::with_list(self.width, self.values.another(0))).collect();
         let mut partials = self.partials.into_iter();
         for key in self.keys {
             let list = &mut lists[list_of(key)];
@@ -193,7 +252,7 @@ impl<K: Ord + Copy> PartList<K> {
     }
 
     /// Keys, the parts of each side by side, and the list that the parts share.
-    pub(super) fn into_parts(self) -> (Vec<K>, Vec<Partial>, Vec<f64>) {
+    pub(super) fn into_parts(self) -> (Vec<K>, Vec<Partial>, ValueList) {
         (self.keys, self.partials, self.values)
     }
 }
@@ -231,7 +290,7 @@ mod tests {
     /// A list of samples, which are their number in the order of all, but for every third one that is NaN.
     fn list(keys: &[i32], expected: &mut BTreeMap<i32, [Vec<f64>; 2]>) -> PartList<i32> {
         let needs = Needs::of(&[Aggregate::Median]);
-        let mut list = PartList::new(2);
+        let mut list = PartList::new(2, None);
         for (number, key) in keys.iter().enumerate() {
             let (place, value) = (key.rem_euclid(2) as usize, [if number % 3 == 0 { f64::NAN } else { number as f64 }]);
             list.change_part(*key, place, |part, values| {
@@ -255,10 +314,15 @@ mod tests {
         #[test]
         fn lists_add_up_whatever_the_order_of_keys(lists in prop::collection::vec(prop::collection::vec(-5_i32..5, 0..20), 1..6)) {
             let mut expected = BTreeMap::new();
-            let mut whole = PartList::new(2);
+            let mut whole = PartList::new(2, None);
             for keys in &lists {
                 whole.merge(list(keys, &mut expected));
             }
+            let one_by_one = medians(whole.clone());
+            let lists = lists.iter().map(|keys| list(keys, &mut BTreeMap::new())).collect();
+            let together = PartList::merged(lists, None).unwrap().unwrap();
+            prop_assert_eq!((together.heap_bytes, together.listed), (heap_bytes(&together.partials), listed(&together.partials)));
+            prop_assert_eq!(medians(together), one_by_one);
             let expected: BTreeMap<i32, Vec<Vec<f64>>> =
                 expected.into_iter().map(|(key, mut values)| (key, values.iter_mut().map(|values| sorted_median(values)).collect())).collect();
             prop_assert_eq!((whole.heap_bytes, whole.listed), (heap_bytes(&whole.partials), listed(&whole.partials)));

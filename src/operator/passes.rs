@@ -229,17 +229,13 @@ fn merge(groups: &mut Groups, devices: Vec<DeviceParts>, progress: Option<&Progr
     }
     let work: Vec<_> = lists.into_iter().map(|(key, lists)| (groups.remove(&key), key, lists)).collect();
     let merge = |(whole, key, lists): (Option<PartList<Timestamp>>, Arc<GroupKey>, Vec<PartList<Timestamp>>)| {
-        let mut all = whole.into_iter().chain(lists);
-        let mut merged = all.next()?;
-        for list in all {
-            if let Err(cancelled) = look_before(progress, list.len()) {
-                return Some(Err(cancelled));
-            }
-            merged.merge(list);
-        }
-        Some(Ok((key, merged)))
+        look_before(progress, lists.iter().map(PartList::len).sum())?;
+        let Some(wave) = PartList::merged(lists, progress)? else { return Ok(None) };
+        let Some(mut whole) = whole else { return Ok(Some((key, wave))) };
+        whole.merge(wave);
+        Ok(Some((key, whole)))
     };
-    let merged: Vec<_> = work.into_par_iter().filter_map(merge).collect::<Result<_>>()?;
+    let merged: Vec<_> = work.into_par_iter().filter_map(|work| merge(work).transpose()).collect::<Result<_>>()?;
     groups.extend(merged);
     Ok(())
 }

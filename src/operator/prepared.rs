@@ -1,9 +1,11 @@
 //! A query whose names are found: what can be wrong with it is known before anything is read.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricDefinition, MetricHandle, MetricType, Nature};
-use crate::store::Snapshot;
-use crate::time::{TimeRange, Timestamp};
+use crate::store::{Snapshot, SpareLists};
+use crate::time::{DAY_NS, TimeRange, Timestamp, Window};
 
 use super::aggregate::Needs;
 use super::align::Alignment;
@@ -26,10 +28,32 @@ pub(super) struct Prepared<'a> {
     pub(super) metrics: Vec<MetricHandle>,
     /// Whether statistics may answer.
     pub(super) statistics: bool,
+    /// Whether cells of rollups may: they are days, of which shorter windows hold none.
+    pub(super) rollups: bool,
+    /// Whether a block can be passed over of which statistics say that no row passes the conditions. The growth between samples, and
+    /// samples of other clocks, hang also on rows that do not pass.
+    pub(super) filters_prune: bool,
     /// Whether blocks may answer as they are stored.
     pub(super) adds_up: bool,
     /// Metrics of different clocks that are read together.
     pub(super) alignment: Option<Alignment>,
+    /// Room for lists of values.
+    pub(super) spare: Arc<SpareLists>,
+}
+
+/// The metrics that an expression names.
+fn operands(snapshot: &Snapshot, query: &Query, expression: &Expression) -> Result<Vec<MetricDefinition>> {
+    let find = |name: &String| metric(snapshot, name).cloned();
+    let found = expression.names().iter().map(find).collect::<Result<Vec<_>>>()?;
+    if let Some(text) = found.iter().find(|metric| metric.metric_type == MetricType::Text)
+        && !(expression.is_metric() && query.aggregates.iter().all(|aggregate| aggregate.is_of_text()))
+    {
+        return Err(Error::new(
+            ErrorKind::TypeMismatch,
+            format!("metric '{}' is text: it has only count, count_nan, first and last", text.name),
+        ));
+    }
+    Ok(found)
 }
 
 impl<'a> Prepared<'a> {
@@ -50,22 +74,10 @@ impl<'a> Prepared<'a> {
         let is_metric = |name: &str| snapshot.catalog().metric(name).is_some();
         let expressions: Vec<Expression> =
             query.metrics.iter().map(|named| named.resolve(is_metric)).collect::<Result<_>>()?;
-        let find = |name: &str| metric(snapshot, name).cloned();
-        let mut operands = Vec::new();
-        for expression in &expressions {
-            let found = expression.names().iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
-            if let Some(text) = found.iter().find(|metric| metric.metric_type == MetricType::Text)
-                && !(expression.is_metric() && query.aggregates.iter().all(|aggregate| aggregate.is_of_text()))
-            {
-                return Err(Error::new(
-                    ErrorKind::TypeMismatch,
-                    format!("metric '{}' is text: it has only count, count_nan, first and last", text.name),
-                ));
-            }
-            operands.push(found);
-        }
+        let operands: Vec<Vec<MetricDefinition>> =
+            expressions.iter().map(|expression| operands(snapshot, query, expression)).collect::<Result<_>>()?;
         let filters: Vec<MetricDefinition> =
-            query.filters.iter().map(|filter| find(&filter.metric)).collect::<Result<_>>()?;
+            query.filters.iter().map(|filter| metric(snapshot, &filter.metric).cloned()).collect::<Result<_>>()?;
         query.filters.iter().zip(&filters).try_for_each(|(filter, metric)| filter.check(metric.metric_type))?;
         let metrics = operands.iter().flatten().chain(&filters).map(|metric| metric.handle).collect();
         let needs = Needs::of(&query.aggregates);
@@ -83,12 +95,29 @@ impl<'a> Prepared<'a> {
             )
             .advise("ask for them without a tolerance, or of a metric by itself"));
         }
+        let windows_are_short = query.every.and_then(Window::fixed_ns).is_some_and(|length_ns| length_ns < DAY_NS);
+        let rollups = statistics && !needs.whole_blocks && !windows_are_short;
+        let filters_prune = query.statistics && !query.filters.is_empty() && !needs.growth && alignment.is_none();
         let adds_up = alignment.is_none()
             && !needs.growth
             && !needs.slope
             && expressions.iter().all(Expression::is_metric)
             && operands.iter().flatten().chain(&filters).all(|metric| packed_run::adds_up(metric.metric_type));
-        let prepared = Self { query, expressions, operands, filters, needs, metrics, statistics, adds_up, alignment };
+        let spare = Arc::clone(snapshot.spare_lists());
+        let prepared = Self {
+            query,
+            expressions,
+            operands,
+            filters,
+            needs,
+            metrics,
+            statistics,
+            rollups,
+            filters_prune,
+            adds_up,
+            alignment,
+            spare,
+        };
         prepared.check_order()?;
         Ok(prepared)
     }

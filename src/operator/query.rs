@@ -220,6 +220,19 @@ impl ValueFilter {
         }
     }
 
+    /// Whether no number can pass of which these are the extremes, compared as by [`Self::order_of`].
+    pub(super) fn rules_out(&self, least: Option<Ordering>, greatest: Option<Ordering>) -> bool {
+        let (Some(least), Some(greatest)) = (least, greatest) else { return true };
+        match self.comparison {
+            Comparison::Greater => greatest.is_le(),
+            Comparison::GreaterOrEqual => greatest.is_lt(),
+            Comparison::Less => least.is_ge(),
+            Comparison::LessOrEqual => least.is_gt(),
+            Comparison::Equal => least.is_gt() || greatest.is_lt(),
+            Comparison::NotEqual => least.is_eq() && greatest.is_eq(),
+        }
+    }
+
     /// Whether a text passes; texts have no order.
     #[must_use]
     pub fn accepts_text(&self, value: &str) -> bool {

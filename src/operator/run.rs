@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DeviceHandle, DeviceRows};
+use crate::format::BlockStatistics;
+use crate::model::{DeviceHandle, DeviceRows, MetricType};
 use crate::scan::{Block, Piece, Scan};
 use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot};
@@ -26,6 +27,7 @@ use super::partial::{Partial, Sample};
 use super::parts::PartList;
 use super::prepared::Prepared;
 use super::runs::{Run, RunFinder, first_reaching, window_of};
+use super::value_list::ValueList;
 
 /// Bytes that a device may take before it reports them.
 const REPORTED_BYTES: usize = 1 << 20;
@@ -107,7 +109,7 @@ impl<'a> DeviceRun<'a> {
             device: device.handle,
             stretches,
             firsts,
-            parts: PartList::new(work.prepared.operands.len()),
+            parts: PartList::new(work.prepared.operands.len(), Some(&work.prepared.spare)),
             before,
             reported: 0,
             encoded: EncodedSlice::default(),
@@ -157,7 +159,7 @@ impl<'a> DeviceRun<'a> {
         &mut self,
         (stretch, window): (usize, Timestamp),
         place: usize,
-        change: impl FnOnce(&mut Partial, &mut Vec<f64>) -> R,
+        change: impl FnOnce(&mut Partial, &mut ValueList) -> R,
     ) -> R {
         let bins = self.work.prepared.query.bins.as_ref();
         self.parts.change_part((window, self.firsts[stretch]), place, |part, list| {
@@ -197,11 +199,14 @@ impl<'a> DeviceRun<'a> {
                 Ok(Some(stretch)) if Timestamp::from_nanoseconds(block.times.1) < end => {
                     self.statistics(block, stretch)?
                 }
-                _ => !self.work.prepared.needs.whole_blocks && self.rollup(block)?,
+                _ => self.work.prepared.rollups && self.rollup(block)?,
             };
             if answered {
                 return Ok(());
             }
+        }
+        if self.work.prepared.filters_prune && self.is_ruled_out(block)? {
+            return Ok(());
         }
         if self.work.prepared.query.bins.is_some() {
             let (window, end) = self.window(block.times.0);
@@ -214,6 +219,28 @@ impl<'a> DeviceRun<'a> {
             }
         }
         self.packed(block)?.map_or(Ok(()), |rows| self.rows(&rows))
+    }
+
+    /// Whether the statistics of a block say that no row of it passes all conditions.
+    fn is_ruled_out(&self, block: &Block) -> Result<bool> {
+        let Work { prepared, scan, .. } = self.work;
+        for (filter, metric) in prepared.query.filters.iter().zip(&prepared.filters) {
+            let ruled_out = match (metric.metric_type, scan.statistics(block, metric.handle)?) {
+                // Nothing passes a condition on what is not there, or is NaN.
+                (_, None) => true,
+                (MetricType::Text, Some(_)) => false,
+                (_, Some(known)) if known.count == 0 => true,
+                (MetricType::Integer, Some(BlockStatistics { integers: Some([least, greatest, ..]), .. })) => {
+                    filter.rules_out(filter.order_of_integer(least), filter.order_of_integer(greatest))
+                }
+                (_, Some(known)) => filter.rules_out(filter.order_of(known.min), filter.order_of(known.max)),
+            };
+            if ruled_out {
+                scan.note_statistics(1);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Answers by the whole block; `false`, and nothing added, where its statistics are too coarse.

@@ -89,6 +89,12 @@ impl EncodedSlice {
         self.rows as usize
     }
 
+    /// How many columns were read, without the times.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.parts.iter().filter(|part| part.column.is_some()).count()
+    }
+
     /// Bytes that were read.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
@@ -152,9 +158,12 @@ impl EncodedSlice {
         Ok(part)
     }
 
-    /// An error of what was read with the place of all of it.
+    /// An error of what was read with the place of all of it; one that is not of the file stays as it is.
     #[must_use]
     pub fn located(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Corruption {
+            return error;
+        }
         let Some((segment, (first, last))) = self.segment.as_ref().zip(self.parts.first().zip(self.parts.last()))
         else {
             return error;

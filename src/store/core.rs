@@ -29,6 +29,7 @@ use super::options::Options;
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 use super::snapshot::SnapshotState;
+use super::spare::SpareLists;
 
 /// Frozen neighbours are joined while the older is at most this many times as large, so that many snapshots beside many
 /// small writes leave few chunks.
@@ -110,6 +111,7 @@ pub(super) struct Core {
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) pages: Arc<PageCache>,
     pub(super) pool: rayon::ThreadPool,
+    pub(super) spare: Arc<SpareLists>,
     pub(super) read_only: bool,
     pub(super) sealing: Mutex<()>,
     pub(super) compacting: Mutex<()>,

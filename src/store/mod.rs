@@ -28,6 +28,7 @@ mod seal;
 mod segment_ref;
 mod segment_set;
 mod snapshot;
+mod spare;
 mod write;
 
 use std::path::Path;
@@ -46,6 +47,7 @@ pub use progress::Progress;
 pub use rejections::{KeptRejection, REJECTIONS_MAX};
 pub use segment_ref::SegmentRef;
 pub use snapshot::Snapshot;
+pub(crate) use spare::SpareLists;
 
 use core::{Core, lock};
 

@@ -26,9 +26,12 @@ use super::layout::{AttributeRecord, Layout, Meta, log_key};
 use super::options::Options;
 use super::progress::Progress;
 use super::segment_ref::SegmentRef;
+use super::spare::SpareLists;
 
 /// The most threads that queries of one store may have.
 const THREADS_MAX: usize = 1_024;
+/// What share of the memory budget room that questions leave may take: what the parts and rows of an answer leave of it.
+const SPARE_SHARE: usize = 8;
 /// How often a reader begins again when the writer changed segments while it opened.
 const READER_TRIES: usize = 200;
 /// How often it does so when the log that it read has a hole.
@@ -460,6 +463,7 @@ fn build(
         .thread_name(|place| format!("fleetlog-{place}"))
         .build()
         .map_err(|error| Error::new(ErrorKind::LimitExceeded, format!("starting threads: {error}")))?;
+    let spare = Arc::new(SpareLists::new(options.memory_bytes / SPARE_SHARE));
     let lagging = lag.as_ref().is_some_and(|lag| lag.batches > 0);
     let core = Core {
         layout,
@@ -468,6 +472,7 @@ fn build(
         fs,
         pages,
         pool,
+        spare,
         read_only: lag.is_none(),
         sealing: Mutex::new(()),
         compacting: Mutex::new(()),

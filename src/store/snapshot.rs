@@ -18,6 +18,7 @@ use super::gather::{Source, gather_instants, gather_rows, parts};
 use super::layout::{EventKey, EventRecord, time_bytes};
 use super::log_merge::LogMerge;
 use super::segment_ref::SegmentRef;
+use super::spare::SpareLists;
 
 /// What a snapshot pins.
 #[derive(Debug)]
@@ -99,6 +100,11 @@ impl Snapshot {
     #[must_use]
     pub fn segments(&self) -> &[Arc<SegmentRef>] {
         &self.0.segments
+    }
+
+    /// Room for lists of values that earlier questions left.
+    pub(crate) fn spare_lists(&self) -> &Arc<SpareLists> {
+        &self.0.core.spare
     }
 
     /// Unsealed chunks, by sequence.

@@ -65,12 +65,14 @@ fn repeat<R>(
     open_ms: f64,
     mut question: impl FnMut() -> Result<(R, Explain), Failure>,
 ) -> Result<R, Failure> {
-    let (mut answer, mut explain) = question()?;
-    let mut elapsed_ms = vec![explain.elapsed_ms];
+    let mut elapsed_ms = Vec::new();
     for _ in 1..common.repeat {
-        (answer, explain) = question()?;
+        // An answer is gone before the next one is made, as in a program that asks again.
+        let (_, explain) = question()?;
         elapsed_ms.push(explain.elapsed_ms);
     }
+    let (answer, explain) = question()?;
+    elapsed_ms.push(explain.elapsed_ms);
     if common.explain {
         tell(open_ms, &explain, elapsed_ms);
     }

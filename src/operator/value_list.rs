@@ -1,0 +1,71 @@
+//! A list of values that parts of an answer share.
+//!
+//! Guarantees: its room comes from lists that earlier questions left, and goes back there.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::store::SpareLists;
+
+/// Values, none of them NaN.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ValueList {
+    values: Vec<f64>,
+    spare: Option<Arc<SpareLists>>,
+}
+
+impl ValueList {
+    /// An empty list, which takes room where it needs it.
+    pub(super) fn new(spare: Option<&Arc<SpareLists>>) -> Self {
+        Self { values: Vec::new(), spare: spare.cloned() }
+    }
+
+    /// An empty list of the same kind, with room for so many values.
+    pub(super) fn another(&self, values: usize) -> Self {
+        let mut list = Self::new(self.spare.as_ref());
+        if values > 0 {
+            list.take_room(values);
+            list.values.reserve_exact(values);
+        }
+        list
+    }
+
+    fn take_room(&mut self, values: usize) {
+        if self.values.capacity() == 0
+            && let Some(spare) = &self.spare
+        {
+            self.values = spare.take(values);
+        }
+    }
+
+    /// Appends those of some values that are not NaN.
+    pub(super) fn extend_known(&mut self, values: &[f64]) {
+        self.take_room(values.len());
+        extend_known(&mut self.values, values);
+    }
+}
+
+impl Deref for ValueList {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.values
+    }
+}
+
+impl Drop for ValueList {
+    fn drop(&mut self) {
+        if let Some(spare) = &self.spare {
+            spare.give(std::mem::take(&mut self.values));
+        }
+    }
+}
+
+/// Appends those of some values that are not NaN.
+pub(super) fn extend_known(list: &mut Vec<f64>, values: &[f64]) {
+    if values.iter().any(|value| value.is_nan()) {
+        list.extend(values.iter().filter(|value| !value.is_nan()));
+    } else {
+        list.extend_from_slice(values);
+    }
+}
