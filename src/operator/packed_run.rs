@@ -8,7 +8,9 @@ use crate::error::Result;
 use crate::model::{DeviceRows, MetricHandle, MetricType, Presence};
 use crate::scan::Block;
 use crate::segment::EncodedSlice;
+use crate::time::TimeRange;
 
+use super::column::passing;
 use super::packed::{GroupMask, Kept, PackedColumn, PackedFilter, PackedPart};
 use super::run::DeviceRun;
 use super::runs::{Instants, PresentTimes, Run};
@@ -71,6 +73,7 @@ impl DeviceRun<'_> {
                 Found::Other => return Ok(None),
             }
         }
+        let mut others = Vec::new();
         for (place, operands) in prepared.operands.iter().enumerate() {
             match find(slice, operands[0].handle)? {
                 Found::Packed(presence, values) => {
@@ -78,10 +81,11 @@ impl DeviceRun<'_> {
                     put_together(&mut together, presence).columns.push((place, column));
                 }
                 Found::Absent => {}
-                Found::Other => return Ok(None),
+                Found::Other => others.push(place),
             }
         }
-        if !filters.is_empty() && together.len() > 1 {
+        let nothing_is_packed = together.iter().all(|together| together.columns.is_empty()) && !others.is_empty();
+        if nothing_is_packed || !filters.is_empty() && together.len() > 1 {
             return Ok(None);
         }
         let (mut times, mut values) = (slice.packed_times()?, 0);
@@ -94,7 +98,21 @@ impl DeviceRun<'_> {
             values += added.map_err(|error| slice.located(error))?;
             values += columns.iter().map(|(_, column)| column.values_read).sum::<u64>();
         }
+        if !others.is_empty() {
+            values += self.decoded(slice, &others)?;
+        }
         Ok(Some(values))
+    }
+
+    /// Adds columns that have to be decoded, and tells how many values were.
+    fn decoded(&mut self, slice: &EncodedSlice, places: &[usize]) -> Result<u64> {
+        let prepared = self.work.prepared;
+        let asked = places.iter().map(|place| &prepared.operands[*place][0]);
+        let handles: Vec<MetricHandle> = asked.chain(&prepared.filters).map(|metric| metric.handle).collect();
+        let rows = slice.part_of(TimeRange::ALL, |metric| handles.contains(&metric))?;
+        let kept = passing(&rows, &prepared.query.filters, &prepared.filters);
+        places.iter().try_for_each(|place| self.expression(*place, &rows, kept.as_deref()))?;
+        Ok(rows.columns.iter().map(|(_, column)| column.values.len() as u64).sum())
     }
 
     /// Adds up group by group, and tells how many values of the conditions were unpacked; a run may reach over several groups.

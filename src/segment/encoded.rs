@@ -123,6 +123,14 @@ impl EncodedSlice {
     /// # Errors
     /// [`ErrorKind::Corruption`].
     pub fn part(&self, range: TimeRange) -> Result<DeviceRows> {
+        self.part_of(range, |_| true)
+    }
+
+    /// As [`Self::part`], with those columns only that are wanted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`].
+    pub fn part_of(&self, range: TimeRange, is_wanted: impl Fn(MetricHandle) -> bool) -> Result<DeviceRows> {
         let mut times = self.packed_times()?;
         let place = |times: &mut PackedTimes<'_>, at: Timestamp| match at {
             Timestamp::MAX => Ok(times.rows()),
@@ -139,7 +147,12 @@ impl EncodedSlice {
                 }
             }
         }
-        for metric in self.parts.iter().filter_map(|part| part.column.map(|(metric, _)| metric)) {
+        for metric in self
+            .parts
+            .iter()
+            .filter_map(|part| part.column.map(|(metric, _)| metric))
+            .filter(|metric| is_wanted(*metric))
+        {
             let Some(column) = self.column(metric)? else { continue };
             let (presence, places) = match &column.presence {
                 Presence::All => (Presence::All, from..to),
