@@ -5,3 +5,4 @@ mod cases;
 mod conditions;
 mod layouts;
 mod packed;
+mod packed_verbs;
