@@ -6,3 +6,4 @@ mod conditions;
 mod layouts;
 mod packed;
 mod packed_verbs;
+mod tiers;
