@@ -113,11 +113,12 @@ fn question() -> impl Strategy<Value = Question> {
     let bound = prop_oneof![
         -5.0..5.0,
         (-20..20_i32).prop_map(|bound| f64::from(bound) / 4.0),
-        (-500..500_i32).prop_map(|bound| f64::from(bound) / 100.0)
+        (-500..500_i32).prop_map(|bound| f64::from(bound) / 100.0),
+        (-60..60_i32).prop_map(f64::from),
     ];
-    let comparison = prop::sample::select(vec![">", ">", ">=", "<", "<=", "=", "!="]);
+    let comparison = prop::sample::select(vec![">", ">=", "<", "<=", "=", "!="]);
     let over = proptest::option::weighted(
-        0.3,
+        0.4,
         (comparison, bound).prop_map(|(comparison, bound)| Condition(comparison, bound)),
     );
     (metric, every, by, region, over, range).prop_map(|(metric, every, by, region, over, range)| Question {

@@ -125,7 +125,7 @@ pub fn action() -> impl Strategy<Value = Action> {
             Action::Delete { device, metric, from: a.min(b), to: a.max(b) + 1, events: events && metric.is_none() }
         }),
         3 => cells(60).prop_map(|cells| Action::BulkLoad { cells }),
-        2 => dense::dense().prop_map(Action::Dense),
+        3 => dense::dense().prop_map(Action::Dense),
         1 => (0..DEVICES.len()).prop_map(|device| Action::Rename { device }),
         1 => (0..DEVICES.len(), 0..DEVICES.len()).prop_map(|(from, into)| Action::Merge { from, into }),
         4 => Just(Action::Seal),

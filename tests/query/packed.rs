@@ -137,6 +137,8 @@ proptest! {
         count in 1_usize..2_500,
         odd_one_in in prop_oneof![Just(40_u64), Just(400), Just(u64::MAX)],
         bound in -1_000_i64..5_000,
+        // The row whose value is the bound, for one.
+        met in proptest::option::of(0_usize..2_500),
         filter in prop_oneof![
             Just(None),
             prop::sample::select(vec!["level>", "level>=", "level<=", "level<", "level=", "level!=", "ticks>", "ticks<=", "ticks!="])
@@ -153,7 +155,10 @@ proptest! {
             }
         }
         // Bounds that values meet: of a decimal, and of a whole number.
-        let bound = if filter.is_some_and(|filter| filter.starts_with("level")) { bound as f64 / 100.0 } else { bound as f64 };
+        let of_level = filter.is_some_and(|filter| filter.starts_with("level"));
+        let met = met.map(|row| rows[row % count]).map(|row| if of_level { row.1 } else { row.2 as f64 });
+        let own = if of_level { bound as f64 / 100.0 } else { bound as f64 };
+        let bound = met.filter(|met| met.is_finite()).unwrap_or(own);
         let kept: Vec<Row> =
             rows.iter().filter(|row| filter.is_none_or(|filter| passes(row, filter, bound))).copied().collect();
         in_every_layout(batch, |store, layout| {
