@@ -40,7 +40,7 @@ impl Condition {
             "<" => value < bound,
             "<=" => value <= bound,
             "=" => value == bound,
-            _ => value < bound || value > bound,
+            _ => value != bound && !value.is_nan(),
         }
     }
 

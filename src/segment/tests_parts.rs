@@ -49,7 +49,7 @@ fn times(kind: u8, count: usize, numbers: &mut Numbers) -> Vec<i64> {
 /// The rows that have a value: all, every third, all but a stretch, a few, about half.
 fn presence(kind: u8, count: usize, numbers: &mut Numbers) -> Vec<u32> {
     let has = |row: &usize| match kind {
-        1 => row % 3 == 0,
+        1 => row.is_multiple_of(3),
         2 => !(200..600).contains(row),
         3 => at_edge(*row) || *row == 17,
         4 => numbers.below(2) == 0,

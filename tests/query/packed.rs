@@ -94,6 +94,13 @@ fn question(metric: &str, filter: Option<(&str, f64)>, window: Option<&str>) -> 
     query
 }
 
+/// A bound that values meet: that of a row, or a decimal or a whole number.
+fn bound_of(filter: Option<&str>, whole: i64, met: Option<&Row>) -> f64 {
+    let of_level = filter.is_some_and(|filter| filter.starts_with("level"));
+    let met = met.map(|row| if of_level { row.1 } else { row.2 as f64 }).filter(|met| met.is_finite());
+    met.unwrap_or(if of_level { whole as f64 / 100.0 } else { whole as f64 })
+}
+
 /// Rows of a metric that is not sampled each time.
 fn has_rare(row: &Row) -> bool {
     row.0 / MINUTE_NS % 3 == 0
@@ -154,11 +161,7 @@ proptest! {
                 reading.float("rare", *level);
             }
         }
-        // Bounds that values meet: of a decimal, and of a whole number.
-        let of_level = filter.is_some_and(|filter| filter.starts_with("level"));
-        let met = met.map(|row| rows[row % count]).map(|row| if of_level { row.1 } else { row.2 as f64 });
-        let own = if of_level { bound as f64 / 100.0 } else { bound as f64 };
-        let bound = met.filter(|met| met.is_finite()).unwrap_or(own);
+        let bound = bound_of(filter, bound, met.map(|row| &rows[row % count]));
         let kept: Vec<Row> =
             rows.iter().filter(|row| filter.is_none_or(|filter| passes(row, filter, bound))).copied().collect();
         in_every_layout(batch, |store, layout| {
@@ -225,6 +228,31 @@ fn an_infinity_has_no_deviation() {
             }
         });
     }
+}
+
+/// A variance is as exact as its own samples, whatever lies in the same group of a block.
+#[test]
+fn a_spike_makes_no_variance_of_another_hour_coarse() {
+    let mut batch = WriteBatch::new();
+    let ticks = |minute: i64| 100 + minute * 7 % 13;
+    for minute in 0..300 {
+        let (ticks, time) = (ticks(minute), at(BASE_NS + minute * MINUTE_NS));
+        let ticks = if minute == 0 { -1_000_000_000 } else { ticks };
+        batch.reading("a", time).integer("ticks", ticks).float("level", ticks as f64 / 4.0);
+    }
+    batch.reading("b", at(BASE_NS + 2 * HOUR_NS)).integer("ticks", 0).float("level", 0.0);
+    in_every_layout(batch, |store, layout| {
+        for (metric, unit) in [("ticks", 1.0), ("level", 0.25)] {
+            let query = Query::metric(metric).aggregate([Aggregate::Variance]).every("1h".parse().unwrap());
+            let table = store.query(query.statistics(false)).unwrap();
+            let mut values: Vec<f64> = (120..180).map(|minute| ticks(minute) as f64 * unit).collect();
+            values.push(0.0);
+            let mean = values.iter().sum::<f64>() / 61.0;
+            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 60.0;
+            let found = float(&table.rows().get(2).unwrap()[1]);
+            assert!((found - variance).abs() <= 1e-13 * variance, "{metric} {found} not {variance} {layout}");
+        }
+    });
 }
 
 /// Days of a month come from its rollup, unread, and are what its samples say; windows without samples are filled beside them.

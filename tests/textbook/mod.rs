@@ -119,9 +119,8 @@ pub fn answers(samples: &Samples, counter: bool) -> Answers {
     let exact = |value: Option<&Value>| {
         Answer::Same(match value {
             None => Cell::Null,
-            Some(Value::Integer(value)) => Cell::Integer(*value),
-            Some(Value::Boolean(value)) => Cell::Integer(i64::from(*value)),
-            Some(value) => Cell::Float(value.as_f64().unwrap()),
+            Some(Value::Float(value)) => Cell::Float(*value),
+            Some(value) => Cell::Integer(whole(value).unwrap() as i64),
         })
     };
     put(Aggregate::Count, Answer::Same(Cell::Integer(known.len() as i64)));
@@ -132,42 +131,47 @@ pub fn answers(samples: &Samples, counter: bool) -> Answers {
     let last = known.iter().max_by_key(|(time, device, _)| (*time, *device)).map(|sample| sample.2);
     put(Aggregate::First, exact(first));
     put(Aggregate::Last, exact(last));
-
-    let mut sorted: Vec<f64> = known.iter().map(|(.., value)| value.as_f64().unwrap()).collect();
-    sorted.sort_by(f64::total_cmp);
-    for aggregate in
-        [Aggregate::Median, Aggregate::Percentile(90.0), Aggregate::Percentile(10.0), Aggregate::Percentile(20.0)]
-    {
-        let percent = if let Aggregate::Percentile(percent) = aggregate { percent } else { 50.0 };
-        put(aggregate, quantile(&sorted, percent));
-    }
-    let (count, some) = (sorted.len() as f64, !sorted.is_empty());
-    let size: f64 = sorted.iter().map(|value| value.abs()).sum();
-    let sum = exact_sum(known.iter().map(|sample| sample.2));
-    let whole = |value: &Value| match value {
-        Value::Integer(value) => Some(i128::from(*value)),
-        Value::Boolean(value) => Some(i128::from(*value)),
-        _ => None,
-    };
-    let wholes: Option<i128> = known.iter().map(|sample| whole(sample.2)).sum();
-    put(
-        Aggregate::Sum,
-        match wholes.filter(|_| some) {
-            Some(sum) => Answer::Same(integer(sum)),
-            None => Answer::near(some.then_some(sum), COARSE * size),
-        },
-    );
-    put(Aggregate::Mean, Answer::near(some.then_some(sum / count), COARSE * size / count));
-    let (variance, tolerance) = variance(&sorted, sum / count);
-    put(Aggregate::Variance, Answer::near(variance, tolerance));
-    // Where the deviation is small, its root is less sure than itself.
-    let of_root = variance.map_or(0.0, |variance| tolerance.sqrt().min(tolerance / variance.sqrt()));
-    put(Aggregate::Stddev, Answer::near(variance.map(f64::sqrt), of_root + 1e-150));
     put(Aggregate::Slope, slope(&known));
     let (delta, rate) = growth(samples, counter);
     put(Aggregate::Delta, delta);
     put(Aggregate::Rate, rate);
+    let values: Vec<&Value> = known.iter().map(|sample| sample.2).collect();
+    for (aggregate, answer) in of_values(&values) {
+        put(aggregate, answer);
+    }
     answers
+}
+
+/// What does not ask for the instants of samples, none of them NaN.
+fn of_values(values: &[&Value]) -> Vec<(Aggregate, Answer)> {
+    let mut sorted: Vec<f64> = values.iter().map(|value| value.as_f64().unwrap()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let mut answers = vec![(Aggregate::Median, quantile(&sorted, 50.0))];
+    answers.extend([10.0, 20.0, 90.0].map(|percent| (Aggregate::Percentile(percent), quantile(&sorted, percent))));
+    let (count, some) = (sorted.len() as f64, !sorted.is_empty());
+    let size: f64 = sorted.iter().map(|value| value.abs()).sum();
+    let sum = exact_sum(values.iter().copied());
+    let wholes: Option<i128> = values.iter().map(|value| whole(value)).sum();
+    let of_sum = match wholes.filter(|_| some) {
+        Some(sum) => Answer::Same(integer(sum)),
+        None => Answer::near(some.then_some(sum), COARSE * size),
+    };
+    answers.push((Aggregate::Sum, of_sum));
+    answers.push((Aggregate::Mean, Answer::near(some.then_some(sum / count), COARSE * size / count)));
+    let (variance, tolerance) = variance(&sorted, sum / count);
+    answers.push((Aggregate::Variance, Answer::near(variance, tolerance)));
+    // Where the deviation is small, its root is less sure than itself.
+    let of_root = variance.map_or(0.0, |variance| tolerance.sqrt().min(tolerance / variance.sqrt()));
+    answers.push((Aggregate::Stddev, Answer::near(variance.map(f64::sqrt), of_root + 1e-150)));
+    answers
+}
+
+fn whole(value: &Value) -> Option<i128> {
+    match value {
+        Value::Integer(value) => Some(i128::from(*value)),
+        Value::Boolean(value) => Some(i128::from(*value)),
+        _ => None,
+    }
 }
 
 fn integer(sum: i128) -> Cell {
