@@ -328,7 +328,7 @@ impl<'a> PackedColumn<'a> {
             let sum = i128::from(lowest) * i128::from(summary.count) + i128::from(summary.sum);
             part.add_wholes(summary.count, sum, bounds);
             if needs.deviation {
-                let (mean, m2) = moments(lowest, &summary);
+                let (mean, m2) = moments(sum, &summary);
                 part.add_moments(summary.count, self.values.scaled(mean), self.values.scaled(self.values.scaled(m2)));
             }
             if needs.values {
@@ -447,11 +447,13 @@ fn wide_to_float(sum: i128) -> f64 {
     sum as f64
 }
 
-/// Mean and sum of squared distances from it, of whole numbers.
-fn moments(lowest: i64, summary: &GroupSummary) -> (f64, f64) {
+/// Mean and sum of squared distances from it, of whole numbers with a sum.
+fn moments(sum: i128, summary: &GroupSummary) -> (f64, f64) {
     let count = u128::from(summary.count);
-    let sum = u128::from(summary.sum);
+    let above = u128::from(summary.sum);
     // Exact up to here: no two large numbers that differ by little become floats first.
-    let squares = count * summary.squares - sum * sum;
-    (lowest as f64 + summary.sum as f64 / summary.count as f64, squares as f64 / count as f64)
+    let squares = count * summary.squares - above * above;
+    // Of the exact sum: the lowest number of the group may lie far from these.
+    let sum = i64::try_from(sum).map_or_else(|_| wide_to_float(sum), |sum| sum as f64);
+    (sum / summary.count as f64, squares as f64 / count as f64)
 }

@@ -252,7 +252,9 @@ impl Partial {
     /// Adds the growth from one sample of a device to its next.
     pub(super) fn add_growth(&mut self, before: Sample, after: Sample, nature: Nature) {
         let growth = self.more.get_or_insert_default().growth.get_or_insert_default();
-        let reset = nature == Nature::Counter && after.value < before.value;
+        // Whole numbers beyond 2^53 fall where the floats of both are one.
+        let is_less = after.value < before.value || after.integer < before.integer;
+        let reset = nature == Nature::Counter && is_less;
         growth.sum.add(if reset { after.value } else { after.value - before.value });
         let whole_before = if reset { 0 } else { i128::from(before.integer) };
         growth.sum_integer += i128::from(after.integer) - whole_before;

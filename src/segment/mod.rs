@@ -72,3 +72,5 @@ pub struct LogSlice {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_parts;

@@ -22,7 +22,7 @@ fn writer(folder: &std::path::Path) -> SegmentWriter {
         .unwrap()
 }
 
-fn pages() -> Arc<PageCache> {
+pub(super) fn pages() -> Arc<PageCache> {
     Arc::new(PageCache::new(1 << 20))
 }
 
@@ -38,7 +38,7 @@ fn same_values(a: &Values, b: &Values) -> bool {
     }
 }
 
-fn same_rows(a: &DeviceRows, b: &DeviceRows) -> bool {
+pub(super) fn same_rows(a: &DeviceRows, b: &DeviceRows) -> bool {
     let positions = |column: &Column| match &column.presence {
         Presence::All => (0..a.times.len() as u32).collect(),
         Presence::Positions(positions) => positions.clone(),

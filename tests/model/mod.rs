@@ -1,10 +1,12 @@
 //! The naive model: a sorted map of every write, and random actions that go through it and through a store alike.
 #![allow(dead_code)]
 
+pub mod dense;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dense::Dense;
 use fleetlog::{DeviceId, Event, EventKind, TimeRange, Timestamp, Value};
 use proptest::prelude::*;
 
@@ -38,6 +40,7 @@ pub enum Action {
     BulkLoad {
         cells: Vec<Cell>,
     },
+    Dense(Dense),
     Rename {
         device: usize,
     },
@@ -122,6 +125,7 @@ pub fn action() -> impl Strategy<Value = Action> {
             Action::Delete { device, metric, from: a.min(b), to: a.max(b) + 1, events: events && metric.is_none() }
         }),
         3 => cells(60).prop_map(|cells| Action::BulkLoad { cells }),
+        3 => dense::dense().prop_map(Action::Dense),
         1 => (0..DEVICES.len()).prop_map(|device| Action::Rename { device }),
         1 => (0..DEVICES.len(), 0..DEVICES.len()).prop_map(|(from, into)| Action::Merge { from, into }),
         4 => Just(Action::Seal),

@@ -40,6 +40,8 @@ impl Run {
                 self.delete(*device, *metric, TimeRange::new(at(*from), at(*to)), *events)
             }
             Action::BulkLoad { cells } => self.load(cells),
+            Action::Dense(dense) if dense.loaded => self.load(&dense.cells()),
+            Action::Dense(dense) => self.write(&dense.cells(), &[], &[], &[], None),
             Action::Rename { device } => self.rename(*device),
             Action::Merge { from, into } => self.merge(*from, *into),
             Action::Seal => self.store().seal().unwrap(),

@@ -7,7 +7,8 @@ use fleetlog::{Cell, ErrorKind, Value};
 use proptest::prelude::*;
 
 use crate::model::{self, METRICS, Model, at, run::Run};
-use crate::{AGGREGATES, Question, Samples, ask, check_groups, question, window_of};
+use crate::textbook::Samples;
+use crate::{AGGREGATES, PACKED, Question, ask, check, is_known, question, textbook, window_of};
 
 const MINUTE_NS: i64 = 60_000_000_000;
 
@@ -36,13 +37,10 @@ fn tolerance() -> impl Strategy<Value = i64> {
 /// The latest value at or before an instant that is not older than the tolerance.
 fn as_of(model: &Model, device: &str, metric: &str, time: i64, tolerance_ns: i64) -> Option<Value> {
     let key = |time: i64| (device.to_owned(), time, metric.to_owned());
-    let mut found = None;
-    for ((_, at, name), value) in model.cells.range(key(i64::MIN)..=key(time)) {
-        if name == metric && i128::from(time) - i128::from(*at) <= i128::from(tolerance_ns) {
-            found = Some(model.value(metric, value));
-        }
-    }
-    found
+    let mut back = model.cells.range(key(i64::MIN)..=key(time)).rev();
+    let ((_, at, _), value) = back.find(|((_, _, name), _)| name == metric)?;
+    let fits = i128::from(time) - i128::from(*at) <= i128::from(tolerance_ns);
+    fits.then(|| model.value(metric, value))
 }
 
 fn cell(value: Option<Value>) -> Cell {
@@ -121,8 +119,8 @@ fn expected(
             |name: &str| if name == "device" { Some(device.clone()) } else { model.attribute(device, name, at(*time)) };
         let region = question.region.is_none_or(|region| attribute("region") == Some(format!("v{region}")));
         let level = || of("level").and_then(|value| value.as_f64());
-        let passes = |over: f64| level().is_some_and(|level| level > over);
-        if !inside || !region || !question.over.is_none_or(passes) {
+        let passes = question.over.is_none_or(|over| level().is_some_and(|level| over.passes(level)));
+        if !inside || !region || !passes {
             continue;
         }
         let key = question.by.iter().map(|name| attribute(name).unwrap_or_default()).collect();
@@ -133,14 +131,9 @@ fn expected(
 }
 
 fn check_query(run: &Run, question: &Question, arithmetic: Arithmetic, tolerance_ns: i64) {
-    let snapshot = run.store().snapshot().unwrap();
-    let known = |name: &str| snapshot.catalog().metric(name).is_some();
-    let attributes = snapshot.attributes().attributes();
-    let asked = question.by.iter().copied().chain(question.region.map(|_| "region")).filter(|name| *name != "device");
-    if !arithmetic.1.iter().all(|name| known(name))
-        || (question.over.is_some() && !known("level"))
-        || asked.into_iter().any(|name| !attributes.iter().any(|known| known.as_str() == name))
-    {
+    let question = Question { metric: arithmetic.1[0], ..question.clone() };
+    let named = arithmetic.1.iter().map(|metric| Question { metric, ..question.clone() });
+    if !named.into_iter().all(|question| is_known(run, &question)) {
         return;
     }
     let alone = arithmetic.1.len() == 1;
@@ -150,14 +143,14 @@ fn check_query(run: &Run, question: &Question, arithmetic: Arithmetic, tolerance
         Aggregate::Rate if !alone => Aggregate::Percentile(20.0),
         aggregate => aggregate,
     };
-    let question = Question { metric: arithmetic.1[0], ..question.clone() };
-    let expected = expected(&run.model, &question, arithmetic, tolerance_ns);
-    for statistics in [true, false] {
+    let expected = textbook(&expected(&run.model, &question, arithmetic, tolerance_ns), &question);
+    let all = AGGREGATES.map(others);
+    for (statistics, aggregates) in [(true, &all[..]), (false, &all), (true, PACKED[0]), (false, PACKED[1])] {
         let query = ask(&question, Expression::parse(arithmetic.0).unwrap())
-            .aggregate(AGGREGATES.map(others))
+            .aggregate(aggregates.to_vec())
             .tolerance_ns(tolerance_ns)
             .statistics(statistics);
-        check_groups(&run.store().query(query).unwrap(), &expected, &question, alone);
+        check(&run.store().query(query).unwrap(), &expected, aggregates, &question);
     }
     // A tolerance of nothing is the plain question.
     if tolerance_ns == 0 {

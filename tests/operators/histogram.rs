@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use fleetlog::operator::{Bins, Expression, Histogram, ValueFilter, Window, attribute};
+use fleetlog::operator::{Bins, Expression, Histogram, Window, attribute};
 use fleetlog::{Cell, ErrorKind};
 use proptest::prelude::*;
 
 use crate::model::{self, at, run::Run};
-use crate::{Question, expected, question};
+use crate::{Question, expected, is_known, question};
 
 fn ask(question: &Question, bins: Bins) -> Histogram {
     let mut histogram = Histogram::new(Expression::metric(question.metric), bins).by(question.by.iter().copied());
@@ -20,7 +20,7 @@ fn ask(question: &Question, bins: Bins) -> Histogram {
         histogram = histogram.filter(attribute("region").is(format!("v{region}")));
     }
     if let Some(over) = question.over {
-        histogram = histogram.filter_value(format!("level>{over}").parse::<ValueFilter>().unwrap());
+        histogram = histogram.filter_value(over.filter());
     }
     if let Some((from, to)) = question.range {
         histogram = histogram.between(at(from), at(to));
@@ -49,14 +49,7 @@ fn found(run: &Run, question: &Question, bins: &Bins, statistics: bool) -> Count
 }
 
 fn check(run: &Run, question: &Question, bins: &Bins) {
-    let snapshot = run.store().snapshot().unwrap();
-    let known = |name: &str| snapshot.catalog().metric(name).is_some();
-    let attributes = snapshot.attributes().attributes();
-    let asked = question.by.iter().copied().chain(question.region.map(|_| "region")).filter(|name| *name != "device");
-    if !known(question.metric)
-        || (question.over.is_some() && !known("level"))
-        || asked.into_iter().any(|name| !attributes.iter().any(|known| known.as_str() == name))
-    {
+    if !is_known(run, question) {
         return;
     }
     let groups = expected(&run.model, question);

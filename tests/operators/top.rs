@@ -1,11 +1,14 @@
 //! The greatest and least groups against a choice out of the whole answer.
 
+use std::cmp::Ordering;
+
 use fleetlog::operator::{Aggregate, Expression, Fill, Query};
 use fleetlog::{Cell, ErrorKind, Table};
 use proptest::prelude::*;
 
 use crate::model::{self, METRICS, run::Run};
-use crate::{AGGREGATES, Question, ask, number, question};
+use crate::textbook::number;
+use crate::{AGGREGATES, PACKED, Question, ask, is_known, question};
 
 /// Out of a whole answer in order of groups and windows: of each window the best rows, one by one.
 fn best(whole: &Table, question: &Question, column: &str, groups: usize, bottom: bool) -> Vec<Vec<Cell>> {
@@ -28,14 +31,13 @@ fn best(whole: &Table, question: &Question, column: &str, groups: usize, bottom:
         for _ in 0..groups.min(left.len()) {
             let value = |row: &Vec<Cell>| number(&row[place]).filter(|value| !value.is_nan());
             let nan = |row: &Vec<Cell>| matches!(row[place], Cell::Float(value) if value.is_nan());
+            let order = |a: &Vec<Cell>, b: &Vec<Cell>| match (&a[place], &b[place]) {
+                (Cell::Integer(a), Cell::Integer(b)) => Some(a.cmp(b)),
+                _ => value(a).partial_cmp(&value(b)),
+            };
+            let wanted = if bottom { Ordering::Less } else { Ordering::Greater };
             let better = |a: &Vec<Cell>, b: &Vec<Cell>| match (value(a), value(b)) {
-                (Some(a), Some(b)) => {
-                    if bottom {
-                        a < b
-                    } else {
-                        a > b
-                    }
-                }
+                (Some(_), Some(_)) => order(a, b) == Some(wanted),
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
                 (None, None) => nan(a) && !nan(b),
@@ -48,30 +50,27 @@ fn best(whole: &Table, question: &Question, column: &str, groups: usize, bottom:
 }
 
 fn check(run: &Run, question: &Question, groups: usize, bottom: bool, fill: Fill) {
-    let snapshot = run.store().snapshot().unwrap();
-    let attributes = snapshot.attributes().attributes();
-    let unknown = |name: &str| name != "device" && !attributes.iter().any(|known| known.as_str() == name);
-    if snapshot.catalog().metric(question.metric).is_none() || question.by.iter().any(|name| unknown(name)) {
-        return;
-    }
     let fill = if question.every.is_some() && question.range.is_some() { fill } else { Fill::None };
     let plain = Question { region: None, over: None, ..question.clone() };
-    for statistics in [true, false] {
+    if !is_known(run, &plain) {
+        return;
+    }
+    for (statistics, aggregates) in [(true, &AGGREGATES[..]), (true, PACKED[1]), (false, PACKED[0])] {
         let query = ask(&plain, Expression::metric(question.metric)).fill(fill).statistics(statistics);
-        check_ranks(run, &query, &plain, groups, bottom);
+        check_ranks(run, &query.aggregate(aggregates.to_vec()), aggregates, &plain, (groups, bottom));
     }
 }
 
-fn check_ranks(run: &Run, query: &Query, plain: &Question, groups: usize, bottom: bool) {
+fn check_ranks(run: &Run, query: &Query, aggregates: &[Aggregate], plain: &Question, (groups, bottom): (usize, bool)) {
     let whole = run.store().query(query.clone()).unwrap();
-    for aggregate in AGGREGATES.into_iter().take(6) {
+    for aggregate in aggregates.iter().take(6) {
         let column = format!("{}_{aggregate}", plain.metric);
         let ranked = if bottom { query.clone().bottom(groups) } else { query.clone().top(groups) }.rank_by(&column);
         let found = run.store().query(ranked.clone()).unwrap();
         let expected = best(&whole, plain, &column, groups, bottom);
         assert_eq!(format!("{:?}", found.rows()), format!("{expected:?}"), "{column} {groups} {plain:?}");
         // An order asked for is that of the rows; which they are stays.
-        let ordered = run.store().query(ranked.order(format!("{}_count", plain.metric))).unwrap();
+        let ordered = run.store().query(ranked.order(column.clone())).unwrap();
         let sorted = |rows: &[Vec<Cell>]| {
             let mut rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
             rows.sort();

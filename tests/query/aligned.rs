@@ -76,7 +76,7 @@ fn a_deleted_sample_stands_for_nothing_and_a_late_one_counts() {
     commits_in_every_layout([first, late], |store, layout| {
         let request = SamplesRequest::device("a").align("power", 50);
         assert_eq!(samples(store, &request), [[Cell::Float(3.0), Cell::Float(10.0)]], "{layout}");
-        if layout == "compacted" {
+        if layout == "cold" {
             let range = fleetlog::TimeRange::new(at(BASE_NS + 70), at(BASE_NS + 90));
             let mut delete = WriteBatch::new();
             delete.delete(fleetlog::Delete {

@@ -95,6 +95,21 @@ fn integers_beyond_what_floats_hold_stay_exact() {
     });
 }
 
+/// 2^53 and 2^53 + 1 are one float, and a counter that falls from the one to the other was reset.
+#[test]
+fn a_counter_beyond_what_floats_hold_is_reset_by_one() {
+    let large = 1_i64 << 53;
+    let mut batch = WriteBatch::new();
+    batch.nature("count", Nature::Counter);
+    for (minute, value) in [(0, large + 1), (1, large), (2, large + 2)] {
+        batch.reading("a", at(BASE_NS + minute * MINUTE_NS)).integer("count", value);
+    }
+    in_every_layout(batch, |store, layout| {
+        let found = row(store, Query::metric("count").aggregate([Aggregate::Delta, Aggregate::Rate]));
+        assert_eq!(found, [Cell::Integer(large + 2), Cell::Float((large + 2) as f64 / 120.0)], "{layout}");
+    });
+}
+
 #[test]
 fn a_wrong_clock_costs_only_the_blocks_that_it_touches() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A claim about a store is checked in every layout: unsealed, sealed by day, compacted by month.
+//! A claim about a store is checked in every layout: unsealed, sealed by day, compacted by month into the fast tier and the cold one.
 
 use fleetlog::operator::Query;
 use fleetlog::{Cell, Options, Store, Timestamp, WriteBatch};
@@ -17,7 +17,7 @@ pub fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(folder.path().join("store"), Options { compact_in_background: false, ..Options::default() }).unwrap()
 }
 
-/// Writes a batch, and checks a claim unsealed, sealed and compacted.
+/// Writes a batch, and checks a claim in every layout.
 pub fn in_every_layout(batch: WriteBatch, check: impl Fn(&Store, &str)) {
     commits_in_every_layout([batch], check);
 }
@@ -33,8 +33,10 @@ pub fn commits_in_every_layout<const N: usize>(batches: [WriteBatch; N], check: 
     check(&store, "unsealed");
     store.seal().unwrap();
     check(&store, "sealed");
-    store.compact(true, None).unwrap();
-    check(&store, "compacted");
+    for (cold, layout) in [(false, "compacted"), (true, "cold")] {
+        store.compact(cold, None).unwrap();
+        check(&store, layout);
+    }
 }
 
 pub fn row(store: &Store, query: Query) -> Vec<Cell> {

@@ -5,3 +5,5 @@ mod cases;
 mod conditions;
 mod layouts;
 mod packed;
+mod packed_verbs;
+mod tiers;

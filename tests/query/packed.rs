@@ -94,6 +94,13 @@ fn question(metric: &str, filter: Option<(&str, f64)>, window: Option<&str>) -> 
     query
 }
 
+/// A bound that values meet: that of a row, or a decimal or a whole number.
+fn bound_of(filter: Option<&str>, whole: i64, met: Option<&Row>) -> f64 {
+    let of_level = filter.is_some_and(|filter| filter.starts_with("level"));
+    let met = met.map(|row| if of_level { row.1 } else { row.2 as f64 }).filter(|met| met.is_finite());
+    met.unwrap_or(if of_level { whole as f64 / 100.0 } else { whole as f64 })
+}
+
 /// Rows of a metric that is not sampled each time.
 fn has_rare(row: &Row) -> bool {
     row.0 / MINUTE_NS % 3 == 0
@@ -130,16 +137,18 @@ fn agree(few: &[Cell], all: &[Cell], samples: &[f64], context: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn packed_blocks_answer_what_their_samples_say(
         seed: u64,
         count in 1_usize..2_500,
-        odd_one_in in prop_oneof![Just(40_u64), Just(400), Just(u64::MAX)],
+        odd_one_in in prop_oneof![2 => Just(40_u64), 1 => Just(400), 1 => Just(u64::MAX)],
         bound in -1_000_i64..5_000,
+        // The row whose value is the bound, for one.
+        met in proptest::option::of(0_usize..2_500),
         filter in prop_oneof![
-            Just(None),
-            prop::sample::select(vec!["level>", "level>=", "level<=", "level<", "level=", "level!=", "ticks>", "ticks<=", "ticks!="])
+            1 => Just(None),
+            3 => prop::sample::select(vec!["level>", "level>=", "level<=", "level<", "level=", "level!=", "ticks>", "ticks<=", "ticks!="])
                 .prop_map(Some),
         ],
         window in prop::sample::select(vec![None, Some("1h"), Some("7m"), Some("1d")]),
@@ -152,8 +161,7 @@ proptest! {
                 reading.float("rare", *level);
             }
         }
-        // Bounds that values meet: of a decimal, and of a whole number.
-        let bound = if filter.is_some_and(|filter| filter.starts_with("level")) { bound as f64 / 100.0 } else { bound as f64 };
+        let bound = bound_of(filter, bound, met.map(|row| &rows[row % count]));
         let kept: Vec<Row> =
             rows.iter().filter(|row| filter.is_none_or(|filter| passes(row, filter, bound))).copied().collect();
         in_every_layout(batch, |store, layout| {
@@ -220,6 +228,56 @@ fn an_infinity_has_no_deviation() {
             }
         });
     }
+}
+
+/// Nothing passes a condition on what a block does not have.
+#[test]
+fn a_condition_on_what_is_not_there_lets_nothing_pass() {
+    let mut batch = WriteBatch::new();
+    for minute in 0..600 {
+        let time = at(BASE_NS + minute * MINUTE_NS);
+        batch.reading("a", time).integer("ticks", minute % 9).float("level", minute as f64 / 10.0);
+        batch.reading("b", time).integer("ticks", minute % 9);
+    }
+    in_every_layout(batch, |store, layout| {
+        for (filter, passing) in [("level>=30", 300), ("level!=1e9", 600), ("level<0", 0)] {
+            for statistics in [true, false] {
+                let query = Query::metric("ticks").aggregate([Aggregate::Count]).by(["device"]).statistics(statistics);
+                let table = store.query(query.filter_value(filter.parse::<ValueFilter>().unwrap())).unwrap();
+                let found: Vec<Vec<Cell>> = table.rows().to_vec();
+                let expected: Vec<Vec<Cell>> = [vec![Cell::Text("a".into()), Cell::Integer(passing)]]
+                    .into_iter()
+                    .filter(|_| passing > 0)
+                    .collect();
+                assert_eq!(found, expected, "{filter} {statistics} {layout}");
+            }
+        }
+    });
+}
+
+/// A variance is as exact as its own samples, whatever lies in the same group of a block.
+#[test]
+fn a_spike_makes_no_variance_of_another_hour_coarse() {
+    let mut batch = WriteBatch::new();
+    let ticks = |minute: i64| 100 + minute * 7 % 13;
+    for minute in 0..300 {
+        let (ticks, time) = (ticks(minute), at(BASE_NS + minute * MINUTE_NS));
+        let ticks = if minute == 0 { -1_000_000_000 } else { ticks };
+        batch.reading("a", time).integer("ticks", ticks).float("level", ticks as f64 / 4.0);
+    }
+    batch.reading("b", at(BASE_NS + 2 * HOUR_NS)).integer("ticks", 0).float("level", 0.0);
+    in_every_layout(batch, |store, layout| {
+        for (metric, unit) in [("ticks", 1.0), ("level", 0.25)] {
+            let query = Query::metric(metric).aggregate([Aggregate::Variance]).every("1h".parse().unwrap());
+            let table = store.query(query.statistics(false)).unwrap();
+            let mut values: Vec<f64> = (120..180).map(|minute| ticks(minute) as f64 * unit).collect();
+            values.push(0.0);
+            let mean = values.iter().sum::<f64>() / 61.0;
+            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 60.0;
+            let found = float(&table.rows().get(2).unwrap()[1]);
+            assert!((found - variance).abs() <= 1e-13 * variance, "{metric} {found} not {variance} {layout}");
+        }
+    });
 }
 
 /// Days of a month come from its rollup, unread, and are what its samples say; windows without samples are filled beside them.
