@@ -41,6 +41,9 @@ impl Tier {
     ///
     /// # Errors
     /// As [`encode_values`].
+    ///
+    /// # Panics
+    /// As [`encode_values`].
     pub fn encode_values(self, values: &Values, out: &mut Vec<u8>) -> Result<()> {
         let from = out.len();
         encode_values(values, out)?;

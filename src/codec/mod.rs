@@ -209,6 +209,9 @@ pub fn decode_times(bytes: &[u8], rows: usize) -> Result<Vec<i64>> {
 /// # Errors
 /// [`ErrorKind::LimitExceeded`] for what [`decode_values`] would refuse: more values than [`COUNT_MAX`], or texts that
 /// together take more than 1 GiB. `out` then holds a part that means nothing.
+///
+/// # Panics
+/// For a text whose code names none of its dictionary.
 pub fn encode_values(values: &Values, out: &mut Vec<u8>) -> Result<()> {
     check_count(values.len())?;
     match values {
