@@ -37,7 +37,7 @@ demo: setup  ## a fleet-year: generated, imported, queried, dumped; then real te
 test: setup  ## the tests that every change must pass (15 minutes at most once RocksDB is built)
 	@tools/test.sh
 
-test-more: setup  ## the longer proofs: 200 kills, more property cases, RocksDB compiled once (45 minutes at most)
+test-more: setup  ## the longer proofs: 200 kills, more property cases, codecs for this machine, RocksDB compiled once (45 minutes at most)
 	@tools/test-more.sh
 
 lint: setup  ## formatting and clippy, warnings denied

@@ -124,11 +124,12 @@ fn fleet_columns() -> Vec<(&'static str, Values)> {
 fn other_columns() -> Vec<(&'static str, Values)> {
     let (mut noise, mut mixed, mut exceptions) = (Noise(11), Noise(12), Noise(13));
     let mut odd = move |value: f64| if exceptions.unit() < 0.02 { f64::NAN } else { rounded(value, 2) };
-    let mut temperature = walk(1, 0.06, 0.995);
+    let (mut temperature, mut drift) = (walk(1, 0.06, 0.995), walk(16, 0.01, 1.0));
     vec![
         ("constant", Values::Float(vec![21.5; COUNT])),
         ("exceptions", Values::Float((0..COUNT).map(|_| odd(20.0 + temperature())).collect())),
         ("doubles", Values::Float((0..COUNT).map(|_| noise.normal()).collect())),
+        ("drift", Values::Float((0..COUNT).map(|_| drift().exp()).collect())),
         ("booleans", Values::Boolean((0..COUNT).map(|_| mixed.next() & 1 == 1).collect())),
     ]
 }

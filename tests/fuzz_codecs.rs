@@ -67,6 +67,8 @@ fn columns() -> Vec<Values> {
         Values::Float(odd),
         Values::Float(walk.iter().map(|value| *value as f64 / 7.0 + 0.1).collect()),
         Values::Float((0..600).map(|_| (noise.next() >> 11) as f64 / (1_u64 << 53) as f64).collect()),
+        Values::Float((0..200).map(|_| (noise.next() >> 11) as f64 / (1_u64 << 53) as f64).collect()),
+        Values::Float(walk.iter().map(|value| (*value as f64 / 300.0).exp() + noise.next() as f64 / 1e18).collect()),
         Values::Boolean((0..600).map(|place| place / 97 % 2 == 0).collect()),
         Values::Boolean((0..600).map(|_| noise.next().is_multiple_of(2)).collect()),
         Values::Text(TextValues { dictionary: (0..4).map(text).collect(), codes: codes(4) }),
@@ -176,6 +178,7 @@ fn every_encoding_is_among_the_seeds() {
         "compressed decimals",
         "compressed floats",
         "compressed texts",
+        "real doubles",
     ] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }

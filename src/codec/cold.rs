@@ -6,7 +6,7 @@
 use crate::error::Result;
 use crate::model::Values;
 
-use super::{compressed, decimal, encode_times, encode_values, text, time_code, times, value_code};
+use super::{compressed, decimal, encode_times, encode_values, shuffle, text, time_code, times, value_code};
 
 /// Columns shorter than this are not tried: a head of pco alone is as long.
 const TRIED_FROM_BYTES: usize = 32;
@@ -41,6 +41,9 @@ impl Tier {
     ///
     /// # Errors
     /// As [`encode_values`].
+    ///
+    /// # Panics
+    /// As [`encode_values`].
     pub fn encode_values(self, values: &Values, out: &mut Vec<u8>) -> Result<()> {
         let from = out.len();
         encode_values(values, out)?;
@@ -61,7 +64,14 @@ fn put_values(values: &Values, cold: &mut Vec<u8>) -> bool {
             }
             cold.clear();
             cold.push(value_code::COMPRESSED_FLOATS);
-            compressed::encode_floats(values, cold)
+            let is_compressed = compressed::encode_floats(values, cold);
+            // The fast tier prefers what is read faster to it.
+            let mut shuffled = vec![value_code::SHUFFLED];
+            let is_shuffled = shuffle::encode(values, &mut shuffled);
+            if is_shuffled && (!is_compressed || shuffled.len() < cold.len()) {
+                *cold = shuffled;
+            }
+            is_compressed || is_shuffled
         }
         Values::Integer(values) => {
             cold.push(value_code::COMPRESSED_INTEGERS);

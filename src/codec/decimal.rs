@@ -26,8 +26,10 @@ const INVERSES: [f64; 19] = [
 ];
 /// 1.5 * 2^52: adding it rounds a double below 2^51 to an integer, which then lies in the lower bits.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
-/// Integers of a magnitude below this pass through [`ROUNDER`].
+/// Integers from minus this to below it pass through [`ROUNDER`].
 const INTEGER_LIMIT: i64 = 1 << 51;
+/// The least and the greatest integer of a decimal.
+const INTEGER_BOUNDS: (i64, i64) = (-INTEGER_LIMIT, INTEGER_LIMIT - 1);
 /// How many values the search for a scale looks at.
 const SAMPLES: usize = 32;
 /// One value in so many may be an exception.
@@ -243,13 +245,20 @@ pub(super) fn decode_compressed(mut reader: Reader<'_>, count: usize) -> Result<
     let exceptions = read_exceptions(&mut reader, count)?;
     let integers = Integers::read(reader)?;
     let lowest = integers.lowest;
-    check_lowest(lowest)?;
+    check_integer(lowest)?;
+    let may_pass = lowest > INTEGER_BOUNDS.1 - i64::from(u32::MAX);
     let kernels = Kernels::best();
     let mut values: Vec<f64> = compressed::room_for(count)?;
     let mut floats = [0.0; GROUP];
     integers.each_group(count, |group, length| {
         match group {
-            Group::Distances(distances) => kernels.floats(distances, lowest, scale.scaling(), &mut floats),
+            Group::Distances(distances) => {
+                if may_pass {
+                    let highest = distances[..length].iter().fold(0, |highest, distance| highest.max(*distance));
+                    check_integer(lowest + i64::from(highest))?;
+                }
+                kernels.floats(distances, lowest, scale.scaling(), &mut floats);
+            }
             Group::Integers(integers) => floats = floats_of(integers, length, scale)?,
         }
         values.extend_from_slice(&floats[..length]);
@@ -259,9 +268,9 @@ pub(super) fn decode_compressed(mut reader: Reader<'_>, count: usize) -> Result<
     Ok(values)
 }
 
-/// Whether the kernels may make floats of what lies up to 2^32 above an integer.
-fn check_lowest(lowest: i64) -> Result<()> {
-    if (-INTEGER_LIMIT..INTEGER_LIMIT).contains(&lowest) {
+/// Refuses what does not pass through [`ROUNDER`].
+fn check_integer(integer: i64) -> Result<()> {
+    if (INTEGER_BOUNDS.0..=INTEGER_BOUNDS.1).contains(&integer) {
         return Ok(());
     }
     Err(corrupt("an integer is too large for a decimal"))
@@ -289,8 +298,7 @@ impl<'a> GroupedDecimals<'a> {
     pub(super) fn read(mut reader: Reader<'a>, count: usize) -> Result<Self> {
         let scale = Scale::from_byte(reader.byte()?)?;
         let exceptions = read_exceptions(&mut reader, count)?;
-        let groups = Grouped::read(reader, count)?;
-        groups.heads().iter().try_for_each(|head| check_lowest(head.lowest))?;
+        let groups = Grouped::read_within(reader, count, INTEGER_BOUNDS)?;
         Ok(Self { scale, exceptions, groups })
     }
 

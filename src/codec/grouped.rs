@@ -42,11 +42,6 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// No value lies above it.
-    pub(super) fn highest(&self) -> i64 {
-        i64::try_from(i128::from(self.lowest) + i128::from(self.reach())).unwrap_or(i64::MAX)
-    }
-
     /// Whether all distances from the lowest value fit 32 bits.
     pub(super) fn is_narrow(&self) -> bool {
         self.span_bits <= NARROW_BITS
@@ -57,15 +52,15 @@ impl Head {
         u64::MAX.checked_shr(64 - self.span_bits).unwrap_or(0)
     }
 
-    /// Whether the head allows for values beyond those of 64 bits; no writer's group has them.
-    fn may_wrap(&self) -> bool {
-        i128::from(self.lowest) + i128::from(self.reach()) > i128::from(i64::MAX)
+    /// Whether the head allows for values above a limit; no writer's group has them.
+    fn may_pass(&self, limit: i64) -> bool {
+        i128::from(self.lowest) + i128::from(self.reach()) > i128::from(limit)
     }
 
-    /// Refuses distances from the lowest value that pass what the head says, or 64 bits: heads are believed where groups are not unpacked.
-    fn check_distances(&self, all_bits: u64, highest: impl Fn() -> u64) -> Result<()> {
+    /// Refuses distances from the lowest value that pass what the head says, or a limit: heads are believed where groups are not unpacked.
+    fn check_distances(&self, limit: i64, all_bits: u64, highest: impl Fn() -> u64) -> Result<()> {
         if all_bits > self.reach()
-            || (self.may_wrap() && i128::from(self.lowest) + i128::from(highest()) > i128::from(i64::MAX))
+            || (self.may_pass(limit) && i128::from(self.lowest) + i128::from(highest()) > i128::from(limit))
         {
             return Err(corrupt("a value of a group of integers lies above the highest that its head says"));
         }
@@ -101,6 +96,8 @@ pub(super) struct Grouped<'a> {
     heads: Vec<Head>,
     packed: &'a [u8],
     count: usize,
+    /// No value may lie above it.
+    limit: i64,
 }
 
 /// Appends all values in groups.
@@ -182,15 +179,25 @@ fn put_plane(plan: &Plan, (from, width): (u32, u32), count: usize, kernels: &Ker
     for (value, rest) in plane.iter_mut().zip(&plan.rests[..count]) {
         *value = (rest >> from) as u32 & mask;
     }
+    put_lanes(&plane, width, count, kernels, out);
+}
+
+/// Appends the lanes of `count` values of a width; those behind are zero.
+pub(super) fn put_lanes(plane: &Offsets, width: u32, count: usize, kernels: &Kernels, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + packed_bytes(GROUP, width), 0);
-    kernels.pack(&plane, width, &mut out[start..]);
+    kernels.pack(plane, width, &mut out[start..]);
     out.truncate(start + packed_bytes(count, width));
 }
 
 impl<'a> Grouped<'a> {
     /// Reads the heads of `count` values in groups, which reach to the end of the reader.
-    pub(super) fn read(mut reader: Reader<'a>, count: usize) -> Result<Self> {
+    pub(super) fn read(reader: Reader<'a>, count: usize) -> Result<Self> {
+        Self::read_within(reader, count, (i64::MIN, i64::MAX))
+    }
+
+    /// The same of values that must lie between two bounds, both included.
+    pub(super) fn read_within(mut reader: Reader<'a>, count: usize, (least, limit): (i64, i64)) -> Result<Self> {
         let groups = count.div_ceil(GROUP);
         if reader.left() / HEAD_BYTES_MIN < groups {
             return Err(corrupt(format!("{} bytes are too few for {count} values", reader.left())));
@@ -200,6 +207,9 @@ impl<'a> Grouped<'a> {
         for group in 0..groups {
             let head = read_head(&mut reader, before, at)?;
             before = head.lowest;
+            if !(least..=limit).contains(&before) {
+                return Err(corrupt("the lowest value of a group of integers is none that the column may hold"));
+            }
             at = at.saturating_add(head.bytes(GROUP.min(count - group * GROUP)));
             heads.push(head);
         }
@@ -207,12 +217,18 @@ impl<'a> Grouped<'a> {
         if packed.len() != at {
             return Err(corrupt(format!("groups of integers take {at} bytes, and there are {}", packed.len())));
         }
-        Ok(Self { heads, packed, count })
+        Ok(Self { heads, packed, count, limit })
     }
 
     /// What is known of each group.
     pub(super) fn heads(&self) -> &[Head] {
         &self.heads
+    }
+
+    /// No value of a group lies above it.
+    pub(super) fn highest(&self, group: usize) -> i64 {
+        let head = &self.heads[group];
+        if head.may_pass(self.limit) { self.limit } else { head.lowest.wrapping_add(head.reach() as i64) }
     }
 
     /// How many values a group has.
@@ -239,12 +255,12 @@ impl<'a> Grouped<'a> {
             }
         }
         // Of a frame, the widths bound the distances.
-        if head.prediction == Prediction::Frame && !head.may_wrap() {
+        if head.prediction == Prediction::Frame && !head.may_pass(self.limit) {
             return Ok(());
         }
         let all_bits = offsets[..count].iter().fold(0, |all, offset| all | offset);
         let highest = || offsets[..count].iter().fold(0, |highest, offset| highest.max(*offset));
-        head.check_distances(u64::from(all_bits), || u64::from(highest()))
+        head.check_distances(self.limit, u64::from(all_bits), || u64::from(highest()))
     }
 
     /// The values of a group; those behind its last are unspecified.
@@ -289,11 +305,12 @@ impl<'a> Grouped<'a> {
                 }
             }
         }
-        if head.prediction == Prediction::Frame && !head.may_wrap() {
+        if head.prediction == Prediction::Frame && !head.may_pass(self.limit) {
             return Ok(());
         }
         let distances = || values[..count].iter().map(|value| value.wrapping_sub(head.lowest) as u64);
-        head.check_distances(distances().fold(0, |all, one| all | one), || distances().fold(0, u64::max))
+        let all_bits = distances().fold(0, |all, one| all | one);
+        head.check_distances(self.limit, all_bits, || distances().fold(0, u64::max))
     }
 
     /// The values of some places (none behind the last); only groups that hold some of them are unpacked.
@@ -314,7 +331,7 @@ impl<'a> Grouped<'a> {
     /// As [`Self::offsets`].
     pub(super) fn sum(&self, group: usize, kernels: &Kernels) -> Result<i128> {
         let (head, count) = (&self.heads[group], self.length(group));
-        if head.is_narrow() && !head.may_wrap() {
+        if head.is_narrow() && !head.may_pass(self.limit) {
             let mut above;
             if head.prediction == Prediction::Frame && count == GROUP {
                 above = kernels.sum(self.lanes(head, count), head.width);
@@ -370,7 +387,14 @@ impl<'a> Grouped<'a> {
     }
 }
 
-fn unpack_plane(packed: &[u8], width: u32, count: usize, kernels: &Kernels, plane: &mut Offsets) -> Result<()> {
+/// Unpacks the lanes of `count` values of a width; of less than a full group, what lies behind must be zero, and is.
+pub(super) fn unpack_plane(
+    packed: &[u8],
+    width: u32,
+    count: usize,
+    kernels: &Kernels,
+    plane: &mut Offsets,
+) -> Result<()> {
     if count == GROUP {
         kernels.unpack(packed, width, plane);
         return Ok(());

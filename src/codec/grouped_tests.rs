@@ -19,7 +19,8 @@ fn check(values: &[i64]) -> usize {
             let (lowest, highest) = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
             assert_eq!(head.lowest, lowest);
             let bits = |end: i64| 64 - (end.wrapping_sub(lowest) as u64).leading_zeros();
-            assert!(head.highest() >= highest && (head.highest() == i64::MAX || bits(head.highest()) == bits(highest)));
+            let bound = groups.highest(group);
+            assert!(bound >= highest && (bound == i64::MAX || bits(bound) == bits(highest)));
             let mut read = [0; GROUP];
             groups.values(group, kernels, &mut read).unwrap();
             assert_eq!(&read[..expected.len()], expected, "{kernels:?} group {group}");

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::bits::GROUP;
-use super::lanes::{self, Offsets, Summary, SummaryOf};
+use super::lanes::{self, Offsets, Row, Summary, SummaryOf};
 #[cfg(target_arch = "x86_64")]
 use super::vectors;
 
@@ -38,6 +38,7 @@ pub(super) struct Kernels {
     mask_between: unsafe fn(&Offsets, (u32, u32), bool, &mut Offsets),
     floats: unsafe fn(&Offsets, i64, (Scaling, f64), &mut [f64; GROUP]),
     times: unsafe fn(&Offsets, i64, u64, &mut [i64; GROUP]) -> bool,
+    join: unsafe fn(&Offsets, &Row, [&Offsets; 2], &mut [f64; GROUP]),
 }
 
 /// A table with one entry for each width.
@@ -76,7 +77,7 @@ macro_rules! by_width {
 
 /// The kernels of a level, with those by width of the same or a lower one.
 macro_rules! level {
-    ($level:ident, $name:literal, $widths:ident, $quotient:ident, $accumulate:path $(, $features:literal)?) => {
+    ($level:ident, $name:literal, $widths:ident, $quotient:ident, $accumulate:path, $join:path $(, $features:literal)?) => {
         mod $level {
             use super::*;
 
@@ -124,6 +125,11 @@ macro_rules! level {
                 lanes::times(offsets, start, unit, times)
             }
 
+            $(#[target_feature(enable = $features)])?
+            fn join(codes: &Offsets, dictionary: &Row, halves: [&Offsets; 2], floats: &mut [f64; GROUP]) {
+                $join(codes, dictionary, halves, floats);
+            }
+
             pub(super) static KERNELS: Kernels = Kernels {
                 name: $name,
                 unpack: $widths::UNPACK,
@@ -135,17 +141,18 @@ macro_rules! level {
                 mask_between,
                 floats,
                 times,
+                join,
             };
         }
     };
 }
 
 by_width!(portable_widths);
-level!(portable, "portable", portable_widths, quotient, lanes::accumulate);
+level!(portable, "portable", portable_widths, quotient, lanes::accumulate, lanes::join);
 #[cfg(target_arch = "x86_64")]
 by_width!(avx2_widths, "avx2,bmi1,bmi2");
 #[cfg(target_arch = "x86_64")]
-level!(avx2, "avx2", avx2_widths, fused_quotient, vectors::accumulate_avx2, "avx2,fma,bmi1,bmi2");
+level!(avx2, "avx2", avx2_widths, fused_quotient, vectors::accumulate_avx2, vectors::join_avx2, "avx2,fma,bmi1,bmi2");
 // Groups of eight lanes fill vectors of 256 bits: longer ones bring nothing to what is done by width.
 #[cfg(target_arch = "x86_64")]
 level!(
@@ -154,8 +161,15 @@ level!(
     avx2_widths,
     fused_quotient,
     vectors::accumulate_avx512,
+    vectors::join_avx2,
     "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2"
 );
+
+#[cfg(test)]
+thread_local! {
+    /// What a test takes for the best ones.
+    static CHOSEN: std::cell::Cell<Option<&'static Kernels>> = const { std::cell::Cell::new(None) };
+}
 
 impl fmt::Debug for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,9 +180,23 @@ impl fmt::Debug for Kernels {
 impl Kernels {
     /// The best ones that this machine can run.
     pub(super) fn best() -> &'static Self {
+        #[cfg(test)]
+        if let Some(chosen) = CHOSEN.get() {
+            return chosen;
+        }
         static BEST: LazyLock<&'static Kernels> =
             LazyLock::new(|| Kernels::available().last().copied().unwrap_or(&portable::KERNELS));
         &BEST
+    }
+
+    /// Runs something with the kernels of each level that this machine can run as the best ones of this thread.
+    #[cfg(test)]
+    pub(super) fn on_each_level(mut run: impl FnMut(&'static Self)) {
+        for kernels in Self::available() {
+            CHOSEN.set(Some(kernels));
+            run(kernels);
+        }
+        CHOSEN.set(None);
     }
 
     /// All that this machine can run, the best one last.
@@ -260,7 +288,21 @@ impl Kernels {
         unsafe { (self.times)(offsets, start, unit, times) }
     }
 
-    /// The floats of a group whose integers are below 2^51 in magnitude.
+    /// The doubles of a group: the upper half from a dictionary, of which the lowest three bits of a code are the place, and a plane; the
+    /// lower half from another plane.
+    #[inline]
+    pub(super) fn join(
+        &self,
+        codes: &Offsets,
+        dictionary: &Row,
+        [upper, lower]: [&Offsets; 2],
+        floats: &mut [f64; GROUP],
+    ) {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.join)(codes, dictionary, [upper, lower], floats) }
+    }
+
+    /// The floats of a group whose integers lie from -2^51 to below 2^51.
     #[inline]
     pub(super) fn floats(&self, offsets: &Offsets, minimum: i64, scale: (Scaling, f64), floats: &mut [f64; GROUP]) {
         // SAFETY: as in `unpack`.
@@ -373,6 +415,20 @@ mod tests {
                         assert_eq!((sum.count, sum.sum), (found.count, found.sum));
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn doubles_are_joined_bit_for_bit_on_every_level() {
+        let (codes, upper, lower) = (noise(32, 1), noise(20, 2), noise(32, 3));
+        let dictionary = [0x3fd0_0000, 0, 0xfff0_0000, 1 << 20, 7 << 20, 0x7ff0_0000, 0xbff0_0000, 0x8000_0000];
+        for kernels in Kernels::available() {
+            let mut floats = [0.0; GROUP];
+            kernels.join(&codes, &dictionary, [&upper, &lower], &mut floats);
+            for (place, float) in floats.iter().enumerate() {
+                let high = dictionary[codes[place] as usize & 7] + upper[place];
+                assert_eq!(float.to_bits(), u64::from(high) << 32 | u64::from(lower[place]), "{kernels:?} {place}");
             }
         }
     }

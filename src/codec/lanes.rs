@@ -164,7 +164,7 @@ pub(super) fn extremes(values: &[i64]) -> (i64, i64) {
     (all, highest.iter().chain(rest).copied().fold(i64::MIN, i64::max))
 }
 
-/// `minimum + offset` as a float, for values whose magnitude is below 2^51.
+/// `minimum + offset` as a float, for values from -2^51 to below 2^51.
 #[inline(always)]
 pub(super) fn whole(minimum: i64, offset: u32) -> f64 {
     /// 1.5 * 2^52: the integers of the range lie in the lower bits of the double.
@@ -178,6 +178,16 @@ pub(super) fn whole(minimum: i64, offset: u32) -> f64 {
 pub(super) fn floats(offsets: &Offsets, minimum: i64, floats: &mut [f64; GROUP], finish: impl Fn(f64) -> f64) {
     for (float, offset) in floats.iter_mut().zip(offsets) {
         *float = finish(whole(minimum, *offset));
+    }
+}
+
+/// Doubles of a group: the upper half from a dictionary (of which the lowest three bits of a code are the place) and a plane, the lower
+/// half from another plane.
+#[inline(always)]
+pub(super) fn join(codes: &Offsets, dictionary: &Row, [upper, lower]: [&Offsets; 2], floats: &mut [f64; GROUP]) {
+    for place in 0..GROUP {
+        let high = dictionary[codes[place] as usize % LANES] | upper[place];
+        floats[place] = f64::from_bits(u64::from(high) << 32 | u64::from(lower[place]));
     }
 }
 

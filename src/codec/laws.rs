@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_anywhere_never_panic(mut bytes in vec(any::<u8>(), 0..400), code in 0_u8..16, count in 0_usize..3_000) {
+    fn bytes_from_anywhere_never_panic(mut bytes in vec(any::<u8>(), 0..400), code in 0_u8..18, count in 0_usize..3_000) {
         if let Some(first) = bytes.first_mut() {
             *first = code;
         }
@@ -199,6 +199,8 @@ fn value_examples_of_the_document() {
     read("grouped-integers-differences", &integers(&counter));
     read("grouped-integers-patched", &integers(&[0, 1, 0, 1, 1, 0, 0, 1_000]));
     read("grouped-decimals", &Values::Float(vec![21.50, 21.52, 21.49, nan, 21.51, 21.50, 21.53, 21.50]));
+    let third = 1.0 / 3.0;
+    read("real-doubles", &Values::Float(vec![third, 2.0 / 3.0, nan, third]));
     read("compressed-integers", &integers(&[100, 103, 101, 100]));
     read("compressed-decimals", &Values::Float(vec![21.50, 21.52, 21.49, nan, 21.51, 21.50, 21.53, 21.50]));
     read("compressed-floats", &Values::Float(vec![1.0 / 3.0, 2.0 / 3.0]));
@@ -287,6 +289,7 @@ fn every_flip_and_cut_of_the_examples_is_survived() {
         ("grouped-integers-differences", MetricType::Integer, 9),
         ("grouped-integers-patched", MetricType::Integer, 8),
         ("grouped-decimals", MetricType::Float, 8),
+        ("real-doubles", MetricType::Float, 4),
         ("compressed-integers", MetricType::Integer, 4),
         ("compressed-decimals", MetricType::Float, 8),
         ("compressed-floats", MetricType::Float, 2),

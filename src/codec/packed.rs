@@ -5,7 +5,6 @@
 //! rounding of the exact one of the decimals, extremes and comparisons exactly. The order of the whole numbers is that of the
 //! values.
 
-use crate::bytes::Reader;
 use crate::error::Result;
 use crate::model::MetricType;
 
@@ -15,7 +14,7 @@ use super::grouped::Grouped;
 use super::kernels::{Kernels, Scaling};
 pub use super::lanes::SummaryOf;
 use super::lanes::{Offsets, Summary};
-use super::value_code;
+use super::{begin, value_code};
 
 /// How many values a group has, but for the last one of a column.
 pub const GROUP_VALUES: usize = GROUP;
@@ -49,7 +48,11 @@ impl<'a> PackedValues<'a> {
     /// # Errors
     /// [`crate::ErrorKind::Corruption`], as [`super::decode_values`].
     pub fn read(bytes: &'a [u8], metric_type: MetricType, count: usize) -> Result<Option<Self>> {
-        let mut reader = Reader::new(bytes);
+        // A column without values has no groups: what it is of, its decoder says.
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut reader = begin(bytes, count)?;
         let column = match (metric_type, reader.byte()?) {
             (MetricType::Integer, value_code::GROUPED_INTEGERS) => Column::Integers(Grouped::read(reader, count)?),
             (MetricType::Float, value_code::GROUPED_DECIMALS) => {
@@ -79,12 +82,14 @@ impl<'a> PackedValues<'a> {
         self.grouped().heads().len()
     }
 
-    /// Bounds of the whole numbers of a group, those in the places of exceptions among them: the lowest is one of them, none lies
-    /// above the highest.
+    /// Bounds of the whole numbers of a group, those in the places of exceptions among them: none lies below the lowest, and none above
+    /// the highest.
+    ///
+    /// # Panics
+    /// For a group that is not one of [`Self::groups`].
     #[must_use]
     pub fn bounds(&self, group: usize) -> (i64, i64) {
-        let head = &self.grouped().heads()[group];
-        (head.lowest, head.highest())
+        (self.grouped().heads()[group].lowest, self.grouped().highest(group))
     }
 
     /// Bounds of the whole numbers of all groups, as [`Self::bounds`]; they cross where there are none.
@@ -94,12 +99,15 @@ impl<'a> PackedValues<'a> {
         ends.fold((i64::MAX, i64::MIN), |all, own| (all.0.min(own.0), all.1.max(own.1)))
     }
 
-    /// The places of a group whose whole numbers mean nothing, and the values there, rising.
+    /// The places of a group whose whole numbers mean nothing, and the values there, rising; of a group that is not there, none.
     #[must_use]
     pub fn exceptions(&self, group: usize) -> &[(usize, f64)] {
         match &self.column {
             Column::Integers(_) => &[],
-            Column::Decimals(decimals) => decimals.exceptions_in(group * GROUP..(group + 1) * GROUP),
+            Column::Decimals(decimals) => {
+                let from = group.saturating_mul(GROUP);
+                decimals.exceptions_in(from..from.saturating_add(GROUP))
+            }
         }
     }
 
@@ -107,6 +115,9 @@ impl<'a> PackedValues<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`].
+    ///
+    /// # Panics
+    /// For a group that is not one of [`Self::groups`].
     pub fn sum(&self, group: usize) -> Result<i128> {
         self.grouped().sum(group, self.kernels)
     }
@@ -115,6 +126,9 @@ impl<'a> PackedValues<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`].
+    ///
+    /// # Panics
+    /// For a group that is not one of [`Self::groups`].
     pub fn offsets(&self, group: usize, offsets: &mut GroupOffsets) -> Result<()> {
         self.grouped().offsets(group, self.kernels, offsets)
     }
@@ -137,7 +151,10 @@ impl<'a> PackedValues<'a> {
         }
     }
 
-    /// The values of a group whose whole numbers are known; in the places of exceptions they mean nothing.
+    /// The values of a group whose whole numbers [`Self::offsets`] said; in the places of exceptions they mean nothing.
+    ///
+    /// # Panics
+    /// For a group that is not one of [`Self::groups`].
     pub fn floats(&self, group: usize, offsets: &GroupOffsets, floats: &mut [f64; GROUP_VALUES]) {
         let (lowest, highest) = self.bounds(group);
         let scale = match &self.column {
@@ -153,8 +170,13 @@ impl<'a> PackedValues<'a> {
     }
 
     /// Summarises some offsets, or those of them that a mask of as many (all ones or 0) keeps.
+    ///
+    /// # Panics
+    /// For more offsets than [`GROUP_VALUES`], and for a mask of another number.
     #[must_use]
     pub fn summarise(&self, offsets: &[u32], mask: Option<&[u32]>, of: SummaryOf) -> GroupSummary {
+        assert!(offsets.len() <= GROUP_VALUES, "{} offsets are more than a group has", offsets.len());
+        assert!(mask.is_none_or(|mask| mask.len() == offsets.len()), "a mask is of another number than its offsets");
         self.kernels.summarise(offsets, mask, of)
     }
 
@@ -167,7 +189,8 @@ impl<'a> PackedValues<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::encode_values;
+    use crate::codec::{decode_values, decode_values_at, encode_values};
+    use crate::error::ErrorKind;
     use crate::model::Values;
 
     #[test]
@@ -223,10 +246,114 @@ mod tests {
         (0..8).for_each(|lane| bytes[head.len() + lane * 4] = 1);
         let packed = PackedValues::read(&bytes, MetricType::Integer, GROUP).unwrap().unwrap();
         assert_eq!(packed.bounds(0), (i64::MAX, i64::MAX));
-        let kind = |result: Result<()>| result.map_err(|error| error.kind());
-        let refused = Err(crate::error::ErrorKind::Corruption);
-        assert_eq!(kind(packed.sum(0).map(drop)), refused);
-        assert_eq!(kind(packed.offsets(0, &mut [0; GROUP])), refused);
-        assert_eq!(kind(crate::codec::decode_values(&bytes, MetricType::Integer, GROUP).map(drop)), refused);
+        assert_eq!(kind(packed.sum(0)), Err(ErrorKind::Corruption));
+        assert_eq!(kind(packed.offsets(0, &mut [0; GROUP])), Err(ErrorKind::Corruption));
+        assert_eq!(kind(decode_values(&bytes, MetricType::Integer, GROUP)), Err(ErrorKind::Corruption));
+    }
+
+    fn kind<T>(result: Result<T>) -> std::result::Result<(), ErrorKind> {
+        result.map(drop).map_err(|error| error.kind())
+    }
+
+    /// A full group of decimals of a scale, all but one of them the lowest.
+    fn decimals(scale: u8, lowest: i64, (place, rest): (usize, u32)) -> Vec<u8> {
+        let mut bytes = vec![value_code::GROUPED_DECIMALS, scale, 0, 2, 0];
+        crate::bytes::put_signed(lowest, &mut bytes);
+        let at = bytes.len();
+        bytes.resize(at + 2 * 32, 0);
+        let mut rests = [0; GROUP];
+        rests[place] = rest;
+        Kernels::best().pack(&rests, 2, &mut bytes[at..]);
+        bytes
+    }
+
+    #[test]
+    fn decimals_end_below_two_to_the_51_on_every_road_and_level() {
+        let end = 1_i64 << 51;
+        for (lowest, rest) in [(end - 4, 3), (end - 1, 0), (-end, 3)] {
+            for places in 0..=18_u8 {
+                let bytes = decimals(places, lowest, (77, rest));
+                let power: f64 = format!("1e{places}").parse().unwrap();
+                let expected: Vec<u64> = (0..GROUP)
+                    .map(|place| ((lowest + if place == 77 { i64::from(rest) } else { 0 }) as f64 / power).to_bits())
+                    .collect();
+                let bits = |floats: &[f64]| floats.iter().map(|float| float.to_bits()).collect::<Vec<_>>();
+                Kernels::on_each_level(|kernels| {
+                    let Values::Float(all) = decode_values(&bytes, MetricType::Float, GROUP).unwrap() else { panic!() };
+                    assert_eq!(bits(&all), expected, "{kernels:?}");
+                    let packed = PackedValues::read(&bytes, MetricType::Float, GROUP).unwrap().unwrap();
+                    assert!(packed.bounds(0).1 < end);
+                    let (mut offsets, mut floats) = ([0; GROUP], [0.0; GROUP]);
+                    packed.offsets(0, &mut offsets).unwrap();
+                    packed.floats(0, &offsets, &mut floats);
+                    assert_eq!(bits(&floats), expected, "{kernels:?}");
+                    assert_eq!(packed.sum(0).unwrap(), i128::from(lowest) * 256 + i128::from(rest));
+                });
+            }
+        }
+        for (lowest, rest) in [(end - 1, 2), (end - 3, 3), (end, 0), (-end - 1, 1)] {
+            let bytes = decimals(2, lowest, (77, rest));
+            let refused = Err(ErrorKind::Corruption);
+            Kernels::on_each_level(|_| {
+                assert_eq!(kind(decode_values(&bytes, MetricType::Float, GROUP)), refused);
+                assert_eq!(kind(decode_values_at(&bytes, MetricType::Float, GROUP, 3..9)), refused);
+                let packed = PackedValues::read(&bytes, MetricType::Float, GROUP).map(Option::unwrap);
+                let sum = packed.as_ref().map_err(|error| error.kind()).and_then(|packed| {
+                    assert_eq!(kind(packed.offsets(0, &mut [0; GROUP])), refused);
+                    packed.sum(0).map_err(|error| error.kind())
+                });
+                assert_eq!(sum, Err(ErrorKind::Corruption), "{lowest} {rest}");
+            });
+        }
+    }
+
+    #[test]
+    fn compressed_decimals_end_there_too() {
+        let end = 1_i64 << 51;
+        for (lowest, span, whole) in [
+            (end - 300, 299, true),
+            (end - 1, 2, false),
+            (end - 300, 300, false),
+            (end - 70_000, 69_999, true),
+            (end - 1, 70_000, false),
+            (end - (1 << 33), (1 << 33) - 1, true),
+            (end - (1 << 33), 1 << 33, false),
+            (-end, 77, true),
+            (-end - 1, 77, false),
+        ] {
+            let integers: Vec<i64> = (0..300).map(|place| lowest + span * (place % 2)).collect();
+            let mut bytes = vec![value_code::COMPRESSED_DECIMALS, 1, 0];
+            assert!(crate::codec::compressed::encode_integers(&integers, &mut bytes));
+            Kernels::on_each_level(|kernels| match decode_values(&bytes, MetricType::Float, 300) {
+                Ok(Values::Float(values)) => {
+                    let expected = |place: usize| (integers[place] as f64 / 10.0).to_bits();
+                    assert!((0..300).all(|place| values[place].to_bits() == expected(place)), "{kernels:?}");
+                    assert!(whole, "{lowest} {span}");
+                }
+                other => assert_eq!((kind(other), whole), (Err(ErrorKind::Corruption), false), "{lowest} {span}"),
+            });
+        }
+    }
+
+    #[test]
+    fn a_column_without_values_is_of_its_decoder() {
+        for (code, metric_type) in
+            [(value_code::GROUPED_INTEGERS, MetricType::Integer), (value_code::GROUPED_DECIMALS, MetricType::Float)]
+        {
+            for bytes in [vec![code], vec![code, 0, 0]] {
+                assert!(PackedValues::read(&bytes, metric_type, 0).unwrap().is_none());
+                assert_eq!(kind(decode_values(&bytes, metric_type, 0)), Err(ErrorKind::Corruption));
+                assert_eq!(kind(decode_values_at(&bytes, metric_type, 0, 0..0)), Err(ErrorKind::Corruption));
+            }
+            assert_eq!(kind(PackedValues::read(&[code], metric_type, usize::MAX)), Err(ErrorKind::LimitExceeded));
+        }
+    }
+
+    #[test]
+    #[should_panic = "another number"]
+    fn a_mask_of_another_number_is_refused_in_words() {
+        let bytes = decimals(0, 1, (0, 1));
+        let packed = PackedValues::read(&bytes, MetricType::Float, GROUP).unwrap().unwrap();
+        let _ = packed.summarise(&[1, 2, 3], Some(&[u32::MAX]), SummaryOf::Sum);
     }
 }

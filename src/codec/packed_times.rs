@@ -41,10 +41,25 @@ enum Form<'a> {
 /// What is known of the times of a group.
 #[derive(Clone, Copy, Debug)]
 pub enum GroupTimes<'t> {
-    /// The first one, and the step to each next one.
+    /// The first one, and the step to each next one; the times are those of [`Self::at`].
     Regular(i64, i64),
     /// All of them.
     Listed(&'t [i64]),
+}
+
+impl GroupTimes<'_> {
+    /// The time of a place in the group. Of a regular group any place has one.
+    ///
+    /// # Panics
+    /// For a place that is not in the list.
+    #[must_use]
+    pub fn at(&self, place: usize) -> i64 {
+        match self {
+            // The last time less the first may pass 2^63.
+            Self::Regular(first, step_ns) => first.wrapping_add((place as i64).wrapping_mul(*step_ns)),
+            Self::Listed(times) => times[place],
+        }
+    }
 }
 
 impl<'a> PackedTimes<'a> {
@@ -58,12 +73,17 @@ impl<'a> PackedTimes<'a> {
                 let mut reader = Reader::new(&bytes[1..]);
                 let (start, unit_ns, limit) = read_start(&mut reader)?;
                 let groups = Grouped::read(reader, rows)?;
-                let lowest = |place: usize| groups.heads()[place].lowest as u64;
-                let rise = (1..groups.heads().len()).all(|group| lowest(group - 1) < lowest(group));
-                if lowest(0) != 0 || !rise || lowest(groups.heads().len() - 1) > limit {
+                let heads = groups.heads();
+                let rise = heads.iter().zip(&heads[1..]).all(|(head, next)| head.lowest < next.lowest);
+                let last = heads.last().map_or(0, |head| head.lowest as u64);
+                if heads.iter().any(|head| head.lowest < 0) {
+                    // Times more than 2^63 units apart: integers are not in their order.
+                    Form::Decoded(decode_times(bytes, rows)?)
+                } else if heads[0].lowest != 0 || !rise || last > limit {
                     return Err(rising_error());
+                } else {
+                    Form::Grouped { start, unit_ns, limit, groups }
                 }
-                Form::Grouped { start, unit_ns, limit, groups }
             }
             Some(&time_code::REGULAR) if rows <= COUNT_MAX => match read_regular(Reader::new(&bytes[1..]), rows)? {
                 (start, step_ns) if step_ns <= i64::MAX as u64 => Form::Regular(start, step_ns as i64),
@@ -71,7 +91,16 @@ impl<'a> PackedTimes<'a> {
             },
             _ => Form::Decoded(decode_times(bytes, rows)?),
         };
-        Ok(Self { rows, form, unpacked: None, times: Box::new([0; GROUP]), apart: 0 })
+        Ok(Self::of(rows, form))
+    }
+
+    /// No times.
+    pub(crate) fn none() -> Self {
+        Self::of(0, Form::Decoded(Vec::new()))
+    }
+
+    fn of(rows: usize, form: Form<'a>) -> Self {
+        Self { rows, form, unpacked: None, times: Box::new([0; GROUP]), apart: 0 }
     }
 
     /// How many there are.
@@ -84,7 +113,11 @@ impl<'a> PackedTimes<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`].
+    ///
+    /// # Panics
+    /// For a group without rows.
     pub fn group(&mut self, group: usize) -> Result<GroupTimes<'_>> {
+        assert!(group < self.rows.div_ceil(GROUP), "{} rows have no group {group}", self.rows);
         let from = group * GROUP;
         let length = GROUP.min(self.rows - from);
         match &self.form {
@@ -114,7 +147,7 @@ impl<'a> PackedTimes<'a> {
                     groups.offsets(group, kernels, &mut offsets)?;
                     let rise = kernels.times(&offsets, at(head.lowest as u64), *unit_ns, &mut self.times);
                     let end = (head.lowest as u64).saturating_add(u64::from(offsets[GROUP - 1]));
-                    if !rise || offsets[0] > 0 || end > last {
+                    if !rise || group == 0 && offsets[0] > 0 || end > last {
                         return Err(rising_error());
                     }
                     self.unpacked = Some(group);
@@ -135,11 +168,12 @@ impl<'a> PackedTimes<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`].
+    ///
+    /// # Panics
+    /// For a row that is not there.
     pub fn at(&mut self, row: usize) -> Result<i64> {
-        Ok(match self.group(row / GROUP)? {
-            GroupTimes::Regular(first, step_ns) => first + (row % GROUP) as i64 * step_ns,
-            GroupTimes::Listed(times) => times[row % GROUP],
-        })
+        assert!(row < self.rows, "{} rows have no row {row}", self.rows);
+        Ok(self.group(row / GROUP)?.at(row % GROUP))
     }
 
     /// The first row from `row` on whose time is not before an instant; the number of rows where there is none.
@@ -274,6 +308,59 @@ mod tests {
                 let _ = packed.first_from(row, i64::MAX);
             }
         }
+    }
+
+    #[test]
+    fn times_further_apart_than_an_integer_reaches_are_found() {
+        let jitter = |place: i128| if place % 299 == 0 { 0 } else { place * 7_919 % 1_000 - 500 };
+        let step = i128::from(u64::MAX) / 299;
+        let wild: Vec<i64> =
+            (0..300).map(|place| (i128::from(i64::MIN) + place * step + jitter(place)) as i64).collect();
+        // The middle of a group lies 2^63 behind the first time, and a step times a place passes 2^63.
+        let regular: Vec<i64> = (0..4).map(|place| (i128::from(i64::MIN) + (place << 62)) as i64).collect();
+        for times in [wild, regular, vec![i64::MIN, i64::MAX]] {
+            let mut bytes = Vec::new();
+            encode_times(&times, &mut bytes);
+            let mut packed = PackedTimes::read(&bytes, times.len()).unwrap();
+            for (row, time) in times.iter().enumerate() {
+                assert_eq!(packed.at(row).unwrap(), *time);
+                for from in [0, row / 2, row] {
+                    assert_eq!(packed.first_from(from, *time).unwrap(), row);
+                }
+                let (beyond, next) = time.checked_add(1).map_or((i64::MAX, row), |beyond| (beyond, row + 1));
+                assert_eq!(packed.first_from(0, beyond).unwrap(), next);
+            }
+        }
+    }
+
+    /// 512 times every nanosecond but for one: the second group lies, in a frame of 9 bits, on a lowest offset that a head claims.
+    fn two_groups(lowest: i64, rests: impl Fn(usize) -> u32) -> Vec<u8> {
+        let mut bytes = vec![super::time_code::GROUPED, 0, 1, 0x80, 0, 0, 8, 0, 2, 9, 0];
+        crate::bytes::put_signed(lowest, &mut bytes);
+        let at = bytes.len();
+        bytes.resize(at + 9 * 32, 0);
+        Kernels::best().pack(&std::array::from_fn(rests), 9, &mut bytes[at..]);
+        bytes
+    }
+
+    #[test]
+    fn a_lowest_offset_that_no_time_has_is_no_answer_of_its_own() {
+        // None has the lowest, 256: times are 0 to 255, then 257 to 512.
+        let bytes = two_groups(256, |place| place as u32 + 1);
+        let expected: Vec<i64> = (0..256).chain(257..513).collect();
+        assert_eq!(decode_times(&bytes, 512).unwrap(), expected);
+        let mut packed = PackedTimes::read(&bytes, 512).unwrap();
+        for (row, time) in expected.iter().enumerate() {
+            assert_eq!(packed.at(row).unwrap(), *time);
+            assert_eq!(packed.first_from(0, *time).unwrap(), row);
+        }
+        assert_eq!(packed.first_from(0, 256).unwrap(), 256);
+        // A head whose group would begin among the times of the one before.
+        let bytes = two_groups(250, |place| place as u32 + 7);
+        let kind = |error: crate::Error| error.kind();
+        assert_eq!(decode_times(&bytes, 512).map_err(kind), Err(crate::ErrorKind::Corruption));
+        let packed = PackedTimes::read(&bytes, 512).and_then(|mut packed| packed.at(0));
+        assert_eq!(packed.map_err(kind), Err(crate::ErrorKind::Corruption));
     }
 
     #[test]

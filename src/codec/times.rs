@@ -194,6 +194,10 @@ pub(super) fn decode_grouped(mut reader: Reader<'_>, rows: usize) -> Result<Vec<
     for group in 0..groups.heads().len() {
         groups.values(group, kernels, &mut values)?;
         let values = &values[..groups.length(group)];
+        // Groups are found by the lowest offset that their heads say.
+        if previous.is_some_and(|previous| groups.heads()[group].lowest as u64 <= previous) {
+            return Err(rising_error());
+        }
         previous = Some(check_rising(values, previous, limit)?);
         times.extend(values.iter().map(|offset| start.wrapping_add((*offset as u64).wrapping_mul(unit_ns) as i64)));
     }

@@ -4,14 +4,15 @@
 //! instructions, which the compiler checks of callers in [`super::kernels`].
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_extract_epi32, _mm256_permute2x128_si256,
-    _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi32,
-    _mm256_slli_si256, _mm256_srli_epi32, _mm256_sub_epi32, _mm256_xor_si256, _mm512_add_epi32, _mm512_and_si512,
-    _mm512_bslli_epi128, _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_extracti64x4_epi64, _mm512_inserti64x4,
-    _mm512_mask_add_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_epi32,
-    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_sub_epi32, _mm512_xor_si512,
+    __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_extract_epi32, _mm256_or_si256,
+    _mm256_permute2x128_si256, _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
+    _mm256_shuffle_epi32, _mm256_slli_si256, _mm256_srli_epi32, _mm256_sub_epi32, _mm256_xor_si256, _mm512_add_epi32,
+    _mm512_and_si512, _mm512_bslli_epi128, _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_extracti64x4_epi64,
+    _mm512_inserti64x4, _mm512_mask_add_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_shuffle_epi32, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_sub_epi32, _mm512_xor_si512,
 };
 
+use super::bits::GROUP;
 use super::lanes::{LANES, Offsets, Row};
 
 /// The compiler makes one load of it.
@@ -36,6 +37,21 @@ fn row(vector: __m256i) -> Row {
         _mm256_extract_epi32::<6>(vector) as u32,
         _mm256_extract_epi32::<7>(vector) as u32,
     ]
+}
+
+/// The dictionary is one vector, which the codes permute.
+#[target_feature(enable = "avx2")]
+pub(super) fn join_avx2(codes: &Offsets, dictionary: &Row, [upper, lower]: [&Offsets; 2], floats: &mut [f64; GROUP]) {
+    let dictionary = vector(dictionary);
+    let (codes, upper) = (codes.as_chunks::<LANES>().0, upper.as_chunks::<LANES>().0);
+    let (lower, floats) = (lower.as_chunks::<LANES>().0, floats.as_chunks_mut::<LANES>().0);
+    for (((codes, upper), lower), floats) in codes.iter().zip(upper).zip(lower).zip(floats) {
+        let lefts = _mm256_permutevar8x32_epi32(dictionary, vector(codes));
+        let high = row(_mm256_or_si256(lefts, vector(upper)));
+        for lane in 0..LANES {
+            floats[lane] = f64::from_bits(u64::from(high[lane]) << 32 | u64::from(lower[lane]));
+        }
+    }
 }
 
 /// What the first value is less than its own rest says, so that it comes out as `first`, whatever stands in its place.

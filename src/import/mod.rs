@@ -58,6 +58,8 @@ mod tests_parquet;
 #[cfg(all(test, feature = "import"))]
 mod tests_real_data;
 #[cfg(all(test, feature = "import"))]
+mod tests_real_sizes;
+#[cfg(all(test, feature = "import"))]
 mod tests_tables;
 
 #[cfg(feature = "import")]

@@ -64,20 +64,23 @@ impl Segment {
     pub fn read_encoded(self: &Arc<Self>, slice: u32, metrics: &[MetricHandle], into: &mut EncodedSlice) -> Result<()> {
         let (page, place) = self.entry(slice)?;
         let entry = &page[place];
-        into.segment = Some(Arc::clone(self));
-        (into.rows, into.times) = (entry.rows, entry.times);
+        // What is not read to its end is a slice of nothing.
+        (into.segment, into.rows) = (None, 0);
         into.bytes.clear();
         into.parts.clear();
         let mut offset = entry.offset;
         let wanted = |metric: &MetricHandle| metrics.contains(metric);
         let columns = entry.columns.iter().map(|column| (Some((column.metric, column.metric_type)), column.bytes));
         for (column, bytes) in std::iter::once((None, entry.time_bytes)).chain(columns) {
-            if column.is_none_or(|(metric, _)| wanted(&metric)) && bytes > 0 {
+            // Only a slice of log records has no times; a part of no bytes is shorter than its checksum.
+            if column.map_or(entry.rows > 0, |(metric, _)| wanted(&metric)) {
                 let content = self.read_part_into(offset, bytes, &mut into.bytes)?;
                 into.parts.push(Part { column, content, offset, bytes });
             }
             offset += u64::from(bytes);
         }
+        into.segment = Some(Arc::clone(self));
+        (into.rows, into.times) = (entry.rows, entry.times);
         Ok(())
     }
 }
@@ -101,13 +104,13 @@ impl EncodedSlice {
         self.parts.iter().map(|part| u64::from(part.bytes)).sum()
     }
 
-    /// The times, as they are stored.
+    /// The times, as they are stored; none of a slice of log records.
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`].
     pub fn packed_times(&self) -> Result<PackedTimes<'_>> {
         let found = self.segment.as_ref().zip(self.parts.iter().find(|part| part.column.is_none()));
-        let Some((segment, part)) = found else { return PackedTimes::read(&[], 0) };
+        let Some((segment, part)) = found else { return Ok(PackedTimes::none()) };
         let located = |error| segment.located(error, part.offset, part.bytes);
         let checked = || {
             let mut times = PackedTimes::read(&self.bytes[part.content.clone()], self.rows())?;
@@ -142,9 +145,7 @@ impl EncodedSlice {
         for (group, within) in codec::groups_of(from..to) {
             match times.group(group).map_err(|error| self.located(error))? {
                 GroupTimes::Listed(times) => part.times.extend_from_slice(&times[within]),
-                GroupTimes::Regular(first, step_ns) => {
-                    part.times.extend(within.map(|place| first + place as i64 * step_ns));
-                }
+                regular @ GroupTimes::Regular(..) => part.times.extend(within.map(|place| regular.at(place))),
             }
         }
         for metric in self

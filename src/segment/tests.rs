@@ -409,3 +409,45 @@ fn the_documents_segment() {
     assert_eq!(crate::format::encode_record(&entry).unwrap(), hex_example("segment-entry"));
     assert!(everything(&hex_example("segment"), &entry).unwrap().contains("1.5"));
 }
+
+/// The document's segment with a directory that says otherwise of its slice, though every part has its right checksum.
+fn with_directory(change: impl Fn(&mut crate::format::DirectoryEntry)) -> Arc<Segment> {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, entry) = document_segment(folder.path());
+    let pages = pages();
+    let segment = Segment::open(&MemoryFile(bytes), std::path::Path::new(""), &entry, &pages).unwrap();
+    let mut page = segment.directory_page(&segment.footer().directory[0]).unwrap().to_vec();
+    pages.forget(segment.id());
+    change(&mut page[0]);
+    let changed = cache::CachedPage::Directory(Arc::new(page));
+    pages.get(segment.id(), segment.footer().directory[0].offset, || Ok(changed)).unwrap();
+    Arc::new(segment)
+}
+
+#[test]
+fn a_part_of_no_bytes_is_damage_on_every_road() {
+    let read = |segment: &Arc<Segment>| {
+        let mut slice = EncodedSlice::default();
+        let read = segment.read_encoded(0, &[MetricHandle(4)], &mut slice);
+        // What failed leaves nothing to be taken for an answer.
+        assert!(read.is_ok() || (slice.rows() == 0 && slice.column(MetricHandle(4)).unwrap().is_none()));
+        read.map(|()| slice.packed_times().unwrap().rows())
+    };
+    assert_eq!(read(&with_directory(|_| ())).unwrap(), 2);
+    let column = with_directory(|entry| entry.columns[0].bytes = 0);
+    let times = with_directory(|entry| entry.time_bytes = 0);
+    for (packed, decoded, offset) in [
+        (read(&column), column.read_column(0, MetricHandle(4)).map(drop), 70),
+        (read(&times), times.read_times(0).map(drop), 48),
+    ] {
+        for error in [packed.unwrap_err(), decoded.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+            assert_eq!((error.path().unwrap().to_str(), error.range()), (Some("golden.fls"), Some(offset..offset)));
+        }
+    }
+    let logs = with_directory(|entry| {
+        (entry.rows, entry.time_bytes) = (0, 0);
+        entry.columns.clear();
+    });
+    assert_eq!(read(&logs).unwrap(), 0);
+}

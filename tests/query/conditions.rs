@@ -166,3 +166,57 @@ fn conditions_must_hold_together_and_ranges_must_hold_something() {
     ];
     assert!(kinds.iter().all(|result| result.as_ref().unwrap_err().kind() == ErrorKind::InvalidInput), "{kinds:?}");
 }
+
+#[test]
+fn a_block_that_no_row_of_passes_is_not_read_and_hides_nothing() {
+    let mut batch = WriteBatch::new();
+    for (hour, level) in [1, 2, 3, 20, 20, 20].into_iter().enumerate() {
+        let month = if hour < 3 { 0 } else { 40 };
+        let time = at(BASE_NS + month * DAY_NS + hour as i64 * HOUR_NS);
+        batch
+            .reading("a", time)
+            .integer("level", level)
+            .float("share", level as f64 / 10.0)
+            .integer("total", (hour as i64 + 1).pow(2));
+    }
+    // A month without the metrics that are compared, and one of NaN.
+    batch.reading("a", at(BASE_NS + 80 * DAY_NS)).integer("total", 49);
+    batch.reading("a", at(BASE_NS + 120 * DAY_NS)).float("share", f64::NAN).integer("total", 64);
+    in_every_layout(batch, |store, layout| {
+        let ask = |aggregate: Aggregate, filter: &str, statistics: bool| {
+            let query = Query::metric("total").aggregate([aggregate]).filter_value(filter.parse().unwrap());
+            let snapshot = store.snapshot().unwrap();
+            let (table, explain) = store.query_at(&snapshot, &query.statistics(statistics), None).unwrap();
+            (table.rows().first().map_or(0.0, |row| float(&row[0])), explain)
+        };
+        let passing = [
+            (">3", 3.0),
+            (">=3", 4.0),
+            (">20", 0.0),
+            ("<1", 0.0),
+            ("<=1", 1.0),
+            ("=20", 3.0),
+            ("!=20", 3.0),
+            ("=10", 0.0),
+            ("!=10", 6.0),
+            ("=NaN", 0.0),
+            ("!=NaN", 0.0),
+        ];
+        for (condition, count) in passing {
+            let tenth = condition.trim_start_matches(['<', '>', '=', '!']).parse::<f64>().unwrap() / 10.0;
+            let word = condition.trim_end_matches(|c: char| c.is_alphanumeric());
+            for filter in [format!("level{condition}"), format!("share{word}{tenth}")] {
+                for statistics in [true, false] {
+                    assert_eq!(ask(Aggregate::Count, &filter, statistics).0, count, "{filter}, {layout}");
+                }
+            }
+        }
+        // What grows to the first sample that passes began where none did.
+        assert_eq!(ask(Aggregate::Delta, "level=20", true).0, 36.0 - 9.0, "{layout}");
+        if layout != "unsealed" {
+            let (with, without) = (ask(Aggregate::Sum, "level>3", true).1, ask(Aggregate::Sum, "level>3", false).1);
+            assert!(with.blocks_from_statistics >= 1 && without.blocks_from_statistics == 0, "{layout}");
+            assert!(with.bytes_read < without.bytes_read && with.values_decoded < without.values_decoded, "{layout}");
+        }
+    });
+}
