@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-use rayon::slice::{ParallelSlice, ParallelSliceMut};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
@@ -17,13 +16,13 @@ use super::cohort::{self, GroupKey};
 use super::filling::Filling;
 use super::looks;
 use super::partial::Partial;
-use super::parts::PartList;
+use super::passes::Group;
 use super::prepared::Prepared;
 use super::query::Fill;
 use super::top::Ranking;
 
 /// Windows that are finished between two looks at the memory.
-const FINISHED_AT_ONCE: usize = 8_192;
+const FINISHED_AT_ONCE: usize = 32_768;
 /// What an answer takes for a group beside its rows, about: its places in a list and a map.
 const GROUP_BYTES: usize = 64;
 /// Fewer are not worth another thread.
@@ -39,6 +38,9 @@ pub(super) struct Finished {
     /// Places of the metrics that have no sample here; kept for filling alone.
     pub(super) absent: Vec<u16>,
 }
+
+/// The place of a group among those of an answer, and its name.
+type Named = (usize, Vec<Cell>);
 
 /// An answer that grows group by group.
 pub(super) struct Answer<'a> {
@@ -75,32 +77,52 @@ impl<'a> Answer<'a> {
         Self { prepared, groups, places, finished, cells, width, held_bytes: 0, most_bytes, order, ranking, progress }
     }
 
-    /// Finishes the windows of a group, in parallel where they are many.
-    pub(super) fn take(&mut self, key: &Arc<GroupKey>, list: PartList<Timestamp>) -> Result<()> {
-        let (windows, mut parts, values) = list.into_parts();
+    /// Finishes the windows of groups, in parallel where they are many: threads are woken once for all of them.
+    pub(super) fn take(&mut self, groups: Vec<Group>) -> Result<()> {
         let operands = self.prepared.operands.len();
-        let names: Vec<Cell> = cohort::cells(key).collect();
-        let place = *self.places.entry(Arc::clone(key)).or_insert_with(|| {
-            self.groups.push(Arc::clone(key));
-            self.held_bytes += GROUP_BYTES;
-            self.groups.len() - 1
-        });
-        for (windows, parts) in windows.chunks(FINISHED_AT_ONCE).zip(parts.chunks_mut(FINISHED_AT_ONCE * operands)) {
-            let (prepared, progress) = (self.prepared, self.progress);
-            let pieces = windows.par_chunks(FINISHED_LEAST).zip(parts.par_chunks_mut(FINISHED_LEAST * operands));
-            let finish = |(windows, parts): (&[Timestamp], &mut [Partial])| {
-                // A window may have thousands of values to find a percentile in.
-                looks::look_before(progress, windows.len())?;
-                Ok(Piece::of(prepared, windows, (parts, &values)))
+        let mut groups: Vec<_> = groups.into_iter().map(|(key, list)| (self.named(&key), list.into_parts())).collect();
+        let mut work = Vec::new();
+        for (name, (windows, parts, values)) in &mut groups {
+            let pieces = windows.chunks(FINISHED_LEAST).zip(parts.chunks_mut(FINISHED_LEAST * operands));
+            work.extend(pieces.map(|(windows, parts)| (&*name, windows, parts, &**values)));
+        }
+        let (prepared, progress) = (self.prepared, self.progress);
+        let finish = |(name, windows, parts, values): (_, &[Timestamp], &mut [Partial], &[f64])| {
+            // A window may have thousands of values to find a percentile in.
+            looks::look_before(progress, windows.len())?;
+            Ok((name, Piece::of(prepared, windows, (parts, values))))
+        };
+        let mut work = work.into_iter().peekable();
+        while work.peek().is_some() {
+            let mut windows = 0;
+            let at_once: Vec<_> = std::iter::from_fn(|| {
+                let next = work.next_if(|_| windows < FINISHED_AT_ONCE)?;
+                windows += next.1.len();
+                Some(next)
+            })
+            .collect();
+            let pieces: Vec<(&Named, Piece)> = if windows <= FINISHED_LEAST {
+                at_once.into_iter().map(finish).collect::<Result<_>>()?
+            } else {
+                at_once.into_par_iter().map(finish).collect::<Result<_>>()?
             };
-            let pieces = pieces.map(finish).collect::<Result<Vec<_>>>()?;
-            pieces.into_iter().for_each(|piece| self.append(place, &names, piece));
+            pieces.into_iter().for_each(|((place, names), piece)| self.append(*place, names, piece));
             let ranks = self.ranking.is_some_and(|ranking| ranking.is_passed(self.finished.len()));
             if self.held_bytes > self.most_bytes || ranks {
                 self.prune()?;
             }
         }
         Ok(())
+    }
+
+    /// The place of a group among those of the answer, and its name as cells.
+    fn named(&mut self, key: &Arc<GroupKey>) -> Named {
+        let place = *self.places.entry(Arc::clone(key)).or_insert_with(|| {
+            self.groups.push(Arc::clone(key));
+            self.held_bytes += GROUP_BYTES;
+            self.groups.len() - 1
+        });
+        (place, cohort::cells(key).collect())
     }
 
     /// Appends rows of a group. Its name becomes part of them here: threads that count who shares it would wait for each other.

@@ -146,11 +146,13 @@ impl Store {
             progress,
         };
         self.install(|| {
-            execution.run(&mut |key, list| {
-                let (windows, parts, _) = list.into_parts();
-                windows.into_iter().zip(&parts).try_for_each(|(window, part)| match part.bins() {
-                    Some(bins) => counts.take(&key, window, bins.counts()),
-                    None => Ok(()),
+            execution.run(&mut |groups| {
+                groups.into_iter().try_for_each(|(key, list)| {
+                    let (windows, parts, _) = list.into_parts();
+                    windows.into_iter().zip(&parts).try_for_each(|(window, part)| match part.bins() {
+                        Some(bins) => counts.take(&key, window, bins.counts()),
+                        None => Ok(()),
+                    })
                 })
             })
         })?;

@@ -116,7 +116,7 @@ fn query_snapshot(
         passes::Execution { prepared: &prepared, snapshot, counters, budget_bytes: memory_bytes / 4, progress };
     let (table, scanned, threads) = store.install(|| {
         let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5, progress);
-        execution.run(&mut |key, list| answer.take(&key, list))?;
+        execution.run(&mut |groups| answer.take(groups))?;
         let scanned = Instant::now();
         Ok::<_, crate::error::Error>((answer.table()?, scanned, rayon::current_num_threads()))
     })?;

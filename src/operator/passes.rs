@@ -24,8 +24,10 @@ use super::parts::PartList;
 use super::prepared::Prepared;
 use super::run::{DeviceParts, DeviceRun, Held, Work, stored_range};
 
-/// Takes what is whole: a group's windows (the least instant where there are no windows), with their parts by expression.
-pub(super) type Take<'t> = dyn FnMut(Arc<GroupKey>, PartList<Timestamp>) -> Result<()> + 't;
+/// A group with its windows (the least instant where there are no windows), and their parts by expression.
+pub(super) type Group = (Arc<GroupKey>, PartList<Timestamp>);
+/// Takes groups that are whole.
+pub(super) type Take<'t> = dyn FnMut(Vec<Group>) -> Result<()> + 't;
 
 /// Parts by group, then by start of the window.
 type Groups = BTreeMap<Arc<GroupKey>, PartList<Timestamp>>;
@@ -185,13 +187,13 @@ impl Execution<'_> {
             merge(&mut groups, parts.into_iter().collect::<Result<_>>()?, self.progress)?;
             groups_bytes = groups.values().map(|list| list.held_bytes() + ENTRY_BYTES).sum();
             if self.groups_are_of_one_device() {
-                finish(std::mem::take(&mut groups), take)?;
+                take(std::mem::take(&mut groups).into_iter().collect())?;
                 groups_bytes = 0;
             }
             place += devices.len();
             self.progress.inspect(|progress| progress.advance(devices.len() as u64));
         }
-        finish(groups, take)?;
+        take(groups.into_iter().collect())?;
         Ok(Ended::Whole)
     }
 
@@ -238,8 +240,4 @@ fn merge(groups: &mut Groups, devices: Vec<DeviceParts>, progress: Option<&Progr
     let merged: Vec<_> = work.into_par_iter().filter_map(|work| merge(work).transpose()).collect::<Result<_>>()?;
     groups.extend(merged);
     Ok(())
-}
-
-fn finish(groups: Groups, take: &mut Take<'_>) -> Result<()> {
-    groups.into_iter().try_for_each(|(key, list)| take(key, list))
 }

@@ -53,7 +53,7 @@ fn ask(store: &Store, query: &Query, budget_bytes: usize) -> crate::Result<(Tabl
         progress: Some(&progress),
     };
     let mut answer = answer::Answer::new(&prepared, 64 << 20, None);
-    execution.run(&mut |key, list| answer.take(&key, list))?;
+    execution.run(&mut |groups| answer.take(groups))?;
     let (done, total) = progress.state();
     assert_eq!(done, total, "progress ends at its end");
     Ok((answer.table()?, done))

@@ -107,7 +107,9 @@ impl Store {
             progress,
         };
         let mut means = Means { groups: BTreeMap::new(), left_bytes: memory_bytes / 2 };
-        self.install(|| execution.run(&mut |key, list| means.take(key, list)))?;
+        self.install(|| {
+            execution.run(&mut |groups| groups.into_iter().try_for_each(|(key, list)| means.take(key, list)))
+        })?;
         let scanned = std::time::Instant::now();
         let mut table = Table::new(columns(query, prepared.unit(0)));
         let mut groups: Vec<(Arc<GroupKey>, Vec<(Timestamp, f64)>)> = means.groups.into_iter().collect();
