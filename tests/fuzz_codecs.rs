@@ -85,6 +85,9 @@ fn times() -> Vec<Vec<i64>> {
         (0..1_500).filter(|_| !noise.next().is_multiple_of(40)).map(|place| place * minute).collect(),
         (0..1_500).map(|place| place * minute + (noise.next() % 3_000) as i64 * 1_000_000).collect(),
         vec![i64::MIN, -1, 0, i64::MAX],
+        // Further apart than 2^63, with and without a common step.
+        (0..300).map(|place| (i128::from(i64::MIN) + (place << 55) + place % 7) as i64).collect(),
+        (0..4).map(|place| (i128::from(i64::MIN) + (place << 62)) as i64).collect(),
     ]
 }
 

@@ -104,13 +104,13 @@ fn dictionaries_of_every_size_come_back() {
 #[test]
 fn walks_take_what_the_document_says() {
     // Bytes a value; raw ones take 8.
-    for (share, most) in [(0.0001, 6.09), (0.001, 6.12), (0.01, 6.45), (0.1, 6.90)] {
+    for (share, most) in [(0.0001, 6.03), (0.001, 6.09), (0.01, 6.43), (0.1, 6.84)] {
         let values = log_walk(43_200, share);
         let mut bytes = Vec::new();
         Tier::Fast.encode_values(&Values::Float(values.clone()), &mut bytes).unwrap();
         let measured = bytes.len() as f64 / values.len() as f64;
         assert_eq!(values_encoding(&bytes), "real doubles", "{measured}");
-        assert!(measured <= most && measured > most - 0.1, "{share}: {measured} bytes a value");
+        assert!(measured <= most && measured > most - 0.03, "{share}: {measured} bytes a value");
         let Values::Float(back) = decode_values(&bytes, MetricType::Float, values.len()).unwrap() else { panic!() };
         assert_eq!(bits(&back), bits(&values));
         let part = decode_values_at(&bytes, MetricType::Float, values.len(), 20_000..20_700).unwrap();
