@@ -2,7 +2,7 @@
 
 use crate::layouts::*;
 use fleetlog::operator::{
-    Aggregate, DevicePage, Expression, Fill, LatestRequest, OutliersRequest, Query, SamplesRequest, attribute,
+    Aggregate, DevicePage, Expression, Fill, LatestRequest, OutliersRequest, Query, SamplesRequest, Trend, attribute,
     attribute_statements,
 };
 use fleetlog::{Cell, ErrorKind, Nature, Options, Progress, Store, Timestamp, Window, WriteBatch};
@@ -107,6 +107,28 @@ fn a_counter_beyond_what_floats_hold_is_reset_by_one() {
     in_every_layout(batch, |store, layout| {
         let found = row(store, Query::metric("count").aggregate([Aggregate::Delta, Aggregate::Rate]));
         assert_eq!(found, [Cell::Integer(large + 2), Cell::Float((large + 2) as f64 / 120.0)], "{layout}");
+    });
+}
+
+/// Means of a trend are those of exact sums, also where large values of both signs leave little.
+#[test]
+fn a_trend_of_large_integers_is_exact() {
+    let mut batch = WriteBatch::new();
+    let large = 1_i64 << 53;
+    for (day, beyond) in [(0, 3), (1, 5), (2, 9)] {
+        for minute in 0..800 {
+            let value = if minute < 400 { large + beyond } else { -large };
+            batch.reading("a", at(BASE_NS + day * DAY_NS + minute * MINUTE_NS)).integer("count", value);
+        }
+    }
+    in_every_layout(batch, |store, layout| {
+        for statistics in [true, false] {
+            // Of each day half of what lies beyond 2^53: 1.5, 2.5 and 4.5.
+            let trend = Trend::new(Expression::metric("count"), "1d".parse().unwrap()).statistics(statistics);
+            let table = store.trend(&trend).unwrap();
+            let slope = float(&table.rows().get(0).unwrap()[1]);
+            assert!(close(slope, 1.5, 1e-12), "{slope} {statistics} {layout}");
+        }
     });
 }
 
