@@ -166,14 +166,15 @@ impl Gaps {
             let length = GROUP_VALUES.min(times.rows() - group * GROUP_VALUES);
             match times.group(group)? {
                 GroupTimes::Listed(times) => self.add(times, longer_than_ns),
-                GroupTimes::Regular(first, step_ns) if step_ns <= longer_than_ns => {
-                    self.gap_to(first, longer_than_ns);
-                    self.last = Some(first + (length as i64 - 1) * step_ns);
+                regular @ GroupTimes::Regular(first, step_ns) => {
                     self.samples += length as u64;
-                }
-                GroupTimes::Regular(first, step_ns) => {
-                    (0..length as i64).for_each(|place| self.gap_to(first + place * step_ns, longer_than_ns));
-                    self.samples += length as u64;
+                    // A step is a distance of instants, which may pass 2^63.
+                    if u64::try_from(longer_than_ns).is_ok_and(|longest_ns| step_ns as u64 <= longest_ns) {
+                        self.gap_to(first, longer_than_ns);
+                        self.last = Some(regular.at(length - 1));
+                    } else {
+                        (0..length).for_each(|place| self.gap_to(regular.at(place), longer_than_ns));
+                    }
                 }
             }
         }
