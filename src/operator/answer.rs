@@ -21,10 +21,15 @@ use super::prepared::Prepared;
 use super::query::Fill;
 use super::top::Ranking;
 
+#[cfg(test)]
+mod tests;
+
 /// Windows that are finished between two looks at the memory.
 const FINISHED_AT_ONCE: usize = 32_768;
-/// What an answer takes for a group beside its rows, about: its places in a list and a map.
-const GROUP_BYTES: usize = 64;
+/// What an answer takes for a group beside its rows and names, about: its places in lists and a map, and what the allocator takes.
+const GROUP_BYTES: usize = 160;
+/// What the allocator and the counts of those who share it take for a text, or for another list of its own.
+const OWN_BYTES: usize = 40;
 /// Fewer are not worth another thread.
 const FINISHED_LEAST: usize = 256;
 
@@ -48,12 +53,17 @@ pub(super) struct Answer<'a> {
     /// Groups as they came, and where each lies among them: rows name theirs by its place, so that no thread counts who shares it.
     groups: Vec<Arc<GroupKey>>,
     places: HashMap<Arc<GroupKey>, usize>,
+    /// The cells that name groups, one group after the other.
+    names: Vec<Cell>,
     finished: Vec<Finished>,
     /// Cells of all rows, also of those that were dropped since.
     cells: Vec<Cell>,
     /// Cells of a row.
     width: usize,
+    /// What it holds, and of that what groups and their names take, and what rows have outside of the lists: texts, and places of metrics.
     held_bytes: usize,
+    groups_bytes: usize,
+    own_bytes: usize,
     most_bytes: usize,
     /// The place of the column to order by, and whether it falls.
     order: Option<(usize, bool)>,
@@ -73,8 +83,24 @@ impl<'a> Answer<'a> {
         });
         let width = columns(prepared).len();
         let (finished, cells) = (Vec::new(), Vec::new());
-        let (groups, places) = (Vec::new(), HashMap::new());
-        Self { prepared, groups, places, finished, cells, width, held_bytes: 0, most_bytes, order, ranking, progress }
+        let (groups, places, names) = (Vec::new(), HashMap::new(), Vec::new());
+        let (held_bytes, groups_bytes, own_bytes) = (0, 0, 0);
+        Self {
+            prepared,
+            groups,
+            places,
+            names,
+            finished,
+            cells,
+            width,
+            held_bytes,
+            groups_bytes,
+            own_bytes,
+            most_bytes,
+            order,
+            ranking,
+            progress,
+        }
     }
 
     /// Finishes the windows of groups: so many groups at once that their windows are worth it to wake threads.
@@ -127,39 +153,73 @@ impl<'a> Answer<'a> {
     fn named(&mut self, key: &Arc<GroupKey>) -> Named {
         let place = *self.places.entry(Arc::clone(key)).or_insert_with(|| {
             self.groups.push(Arc::clone(key));
-            self.held_bytes += GROUP_BYTES;
+            self.names.extend(cohort::cells(key));
+            // As text of the key and as cell, each in a list that may be twice as long.
+            let named = |name: &String| 2 * (size_of::<String>() + size_of::<Cell>() + name.len() + OWN_BYTES);
+            self.groups_bytes += GROUP_BYTES + key.iter().map(named).sum::<usize>();
             self.groups.len() - 1
         });
-        (place, cohort::cells(key).collect())
+        self.count();
+        let named = self.prepared.query.by.len();
+        (place, self.names[place * named..(place + 1) * named].to_vec())
+    }
+
+    /// Counts what is held: all room of the lists, and what is beside them.
+    fn count(&mut self) {
+        let lists = self.cells.capacity() * size_of::<Cell>() + self.finished.capacity() * self.beside_bytes();
+        self.held_bytes = lists + self.own_bytes + self.groups_bytes;
+    }
+
+    /// What a row takes beside its cells: its place in the list, those of a sort, and where windows are filled, the one in the list before.
+    fn beside_bytes(&self) -> usize {
+        let lists = if self.prepared.query.fill == Fill::None { 1 } else { 2 };
+        lists * (size_of::<Finished>() + size_of::<[u32; 2]>())
     }
 
     /// Appends rows of a group. Its name becomes part of them here: threads that count who shares it would wait for each other.
     fn append(&mut self, group: usize, names: &[Cell], mut piece: Piece) {
         let start = self.cells.len();
+        make_room(&mut self.cells, piece.cells.len());
+        make_room(&mut self.finished, piece.windows.len());
         self.cells.append(&mut piece.cells);
         for (number, (window, absent)) in piece.windows.into_iter().enumerate() {
             let row = start + number * self.width;
             self.cells[row..row + names.len()].clone_from_slice(names);
-            self.held_bytes += row_bytes(&self.cells[row + names.len()..row + self.width]);
+            self.own_bytes += own_bytes(&self.cells[row + names.len()..row + self.width], &absent);
             self.finished.push(Finished { group, window, row, absent });
         }
+        self.count();
     }
 
-    /// Puts the cells of all rows one after the other, in the order of the rows.
+    /// Puts the cells of all rows one after the other, in the order of the rows. Rows are moved inside of their list: a second one would be
+    /// as large as the answer.
     fn compact(&mut self) -> Result<()> {
-        let width = self.width;
-        if self.finished.iter().enumerate().all(|(number, finished)| finished.row == number * width) {
-            self.cells.truncate(self.finished.len() * width);
-            return Ok(());
+        let (width, rows, progress) = (self.width, self.finished.len(), self.progress);
+        if self.finished.iter().enumerate().any(|(number, finished)| finished.row != number * width) {
+            let cells = &mut self.cells;
+            // First those that lie too far behind, into places of rows that were dropped: the rest is a permutation.
+            let mut is_taken = vec![false; rows];
+            for finished in &self.finished {
+                is_taken.get_mut(finished.row / width).into_iter().for_each(|is_taken| *is_taken = true);
+            }
+            let mut free = (0..rows).filter(|place| !is_taken[*place]);
+            looks::for_each(&mut self.finished, progress, |finished| {
+                if let Some(place) = (finished.row / width >= rows).then(|| free.next()).flatten() {
+                    swap_rows(cells, width, (place, finished.row / width));
+                    finished.row = place * width;
+                }
+                Ok(())
+            })?;
+            let finished = &mut self.finished;
+            let take = |place: usize| std::mem::replace(&mut finished[place].row, place * width) / width;
+            looks::permute(rows, progress, take, |place, from| swap_rows(cells, width, (place, from)))?;
         }
-        let mut cells = Vec::with_capacity(self.finished.len() * width);
-        looks::for_each(&mut self.finished, self.progress, |finished| {
-            let row = &mut self.cells[finished.row..finished.row + width];
-            finished.row = cells.len();
-            cells.extend(row.iter_mut().map(|cell| std::mem::replace(cell, Cell::Null)));
-            Ok(())
-        })?;
-        self.cells = cells;
+        let mut pace = looks::Pace::new(progress);
+        while self.cells.len() > rows * width {
+            let less = (self.cells.len() - rows * width).min(looks::ROWS_AT_ONCE);
+            self.cells.truncate(self.cells.len() - less);
+            pace.done(less)?;
+        }
         Ok(())
     }
 
@@ -176,8 +236,13 @@ impl<'a> Answer<'a> {
             }
             self.compact()?;
             let named = self.prepared.query.by.len();
-            let rows: usize = self.cells.chunks(self.width).map(|row| row_bytes(&row[named..])).sum();
-            self.held_bytes = rows + self.groups.len() * GROUP_BYTES;
+            let rows = self.finished.iter().zip(self.cells.chunks(self.width));
+            self.own_bytes = rows.map(|(finished, row)| own_bytes(&row[named..], &finished.absent)).sum();
+            if self.held_bytes > self.most_bytes {
+                self.cells.shrink_to_fit();
+                self.finished.shrink_to_fit();
+            }
+            self.count();
         }
         if self.held_bytes > self.most_bytes {
             let (rows, most) = (self.finished.len(), self.most_bytes >> 20);
@@ -207,11 +272,13 @@ impl<'a> Answer<'a> {
     pub(super) fn table(mut self) -> Result<Table> {
         let query = self.prepared.query;
         if let (Some(every), true) = (query.every, query.fill != Fill::None) {
-            let row_bytes = self.held_bytes / self.finished.len().max(1);
             let groups = &self.groups;
             let named = |row: &Finished| (&groups[row.group], row.window);
             looks::sort_by(&mut self.finished, self.progress, |a, b| named(a).cmp(&named(b)))?;
-            let most = self.most_bytes / row_bytes.max(1);
+            // A row that is made has no metric, and only texts that others have.
+            let absent_bytes = OWN_BYTES + self.prepared.operands.len() * size_of::<u16>();
+            let row_bytes = self.width * size_of::<Cell>() + self.beside_bytes() + absent_bytes;
+            let most = self.most_bytes.saturating_sub(self.own_bytes + self.groups_bytes) / row_bytes;
             let finished = std::mem::take(&mut self.finished);
             let filling = Filling::new(self.prepared, every, most, self.progress);
             self.finished = filling.groups(finished, &mut self.cells)?;
@@ -271,10 +338,26 @@ impl Piece {
     }
 }
 
-/// What a row takes: cells and their texts, without those of its group, and what the allocator and the lists around them take.
-fn row_bytes(row: &[Cell]) -> usize {
-    let texts = |cell: &Cell| if let Cell::Text(text) = cell { text.len() + 32 } else { 0 };
-    (row.len() + 1) * size_of::<Cell>() + row.iter().map(texts).sum::<usize>() + size_of::<Finished>()
+/// What a row has outside of the lists, without the texts of its group: these are shared.
+fn own_bytes(row: &[Cell], absent: &Vec<u16>) -> usize {
+    let texts = |cell: &Cell| if let Cell::Text(text) = cell { text.len() + OWN_BYTES } else { 0 };
+    let absent = if absent.capacity() > 0 { absent.capacity() * size_of::<u16>() + OWN_BYTES } else { 0 };
+    row.iter().map(texts).sum::<usize>() + absent
+}
+
+/// Makes room at the end of a list: an eighth more at a time, so that little of what an answer may take is room that nothing is in.
+fn make_room<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 8));
+    }
+}
+
+/// Swaps the cells of two rows.
+fn swap_rows(cells: &mut [Cell], width: usize, (a, b): (usize, usize)) {
+    if a != b {
+        let (before, from_later) = cells.split_at_mut(a.max(b) * width);
+        before[a.min(b) * width..][..width].swap_with_slice(&mut from_later[..width]);
+    }
 }
 
 /// The order of two cells of the column asked for; missing values come last.

@@ -3,7 +3,7 @@
 //! Which windows there are depends on the question and on the answer's own rows, never on how the store lies: from the range's
 //! first window to its last, and where the range has no end, from the first window that any group has, or to the last.
 
-use std::collections::BTreeMap;
+use std::iter::Peekable;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, MetricType};
@@ -12,7 +12,7 @@ use crate::time::{Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::Finished;
-use super::looks::{free_later, look_before};
+use super::looks::{Pace, free_later};
 use super::prepared::Prepared;
 use super::query::{Fill, Query};
 
@@ -49,66 +49,70 @@ impl<'a> Filling<'a> {
         } else {
             self.every.start_of(Timestamp::from_nanoseconds(range.to.nanoseconds() - 1))
         };
-        let mut filled = Vec::new();
-        match self.fill(finished, (first, last), (&mut filled, cells)) {
-            Ok(()) => Ok(filled),
-            Err(error) => {
-                free_later(filled);
-                Err(error)
-            }
-        }
-    }
-
-    fn fill(
-        &self,
-        finished: Vec<Finished>,
-        (first, last): (Timestamp, Timestamp),
-        (filled, cells): (&mut Vec<Finished>, &mut Vec<Cell>),
-    ) -> Result<()> {
+        let mut pace = Pace::new(self.progress);
+        let groups = finished.chunk_by(|a, b| a.group == b.group).count();
+        let windows = self.windows((first, last), self.most / groups, &mut pace)?;
+        let width = self.named + self.query.metrics.len() * self.query.aggregates.len();
+        cells.reserve_exact((windows.len() * groups).saturating_sub(finished.len()) * width);
+        let mut filled = Vec::with_capacity(windows.len() * groups);
         let mut rest = finished.into_iter().peekable();
-        while let Some(row) = rest.next() {
-            let group = row.group;
-            let mut known = BTreeMap::from([(row.window, row)]);
-            while let Some(next) = rest.next_if(|next| next.group == group) {
-                known.insert(next.window, next);
-            }
-            let from = filled.len();
-            self.rows(group, known, (first, last), (filled, cells))?;
-            match self.query.fill {
-                Fill::Previous | Fill::Linear => self.values(&filled[from..], cells)?,
-                Fill::Zero => self.zeros(&mut filled[from..], cells),
-                Fill::None | Fill::Null => {}
-            }
+        let result = self.fill(&mut rest, &windows, (&mut filled, cells), &mut pace);
+        if let Err(error) = result {
+            free_later((filled, rest));
+            return Err(error);
         }
-        Ok(())
+        Ok(filled)
     }
 
-    /// Appends a row for each window of a group.
-    fn rows(
+    /// The starts of all windows, at most so many.
+    fn windows(
         &self,
-        group: usize,
-        mut known: BTreeMap<Timestamp, Finished>,
         (first, last): (Timestamp, Timestamp),
-        (filled, cells): (&mut Vec<Finished>, &mut Vec<Cell>),
-    ) -> Result<()> {
-        let Some(any) = known.values().next() else { return Ok(()) };
-        let names = cells[any.row..any.row + self.named - 1].to_vec();
-        let mut window = first;
+        most: usize,
+        pace: &mut Pace<'_>,
+    ) -> Result<Vec<Timestamp>> {
+        let (mut windows, mut window) = (Vec::new(), first);
         while window <= last {
-            look_before(self.progress, 1)?;
-            if filled.len() >= self.most {
+            if windows.len() == most {
                 return Err(Error::new(
                     ErrorKind::LimitExceeded,
                     "filling makes more windows than the answer may take",
                 )
                 .advise("ask for longer windows, fewer groups or a shorter time, or allow more memory"));
             }
-            filled.push(known.remove(&window).unwrap_or_else(|| self.empty((group, &names), window, cells)));
+            windows.push(window);
+            pace.done(1)?;
             let next = self.every.end_of(window);
             if next <= window {
                 break;
             }
             window = next;
+        }
+        Ok(windows)
+    }
+
+    /// Appends a row for each window of each group.
+    fn fill(
+        &self,
+        rest: &mut Peekable<impl Iterator<Item = Finished>>,
+        windows: &[Timestamp],
+        (filled, cells): (&mut Vec<Finished>, &mut Vec<Cell>),
+        pace: &mut Pace<'_>,
+    ) -> Result<()> {
+        while let Some((group, row)) = rest.peek().map(|row| (row.group, row.row)) {
+            let names = cells[row..row + self.named - 1].to_vec();
+            let from = filled.len();
+            for window in windows {
+                let known = rest.next_if(|next| next.group == group && next.window == *window);
+                let start = cells.len();
+                filled.push(known.unwrap_or_else(|| self.empty((group, &names), *window, cells)));
+                pace.done(1 + cells.len() - start)?;
+            }
+            match self.query.fill {
+                Fill::Previous | Fill::Linear => self.values(&filled[from..], cells, pace)?,
+                Fill::Zero => self.zeros(&mut filled[from..], cells, pace)?,
+                Fill::None | Fill::Null => {}
+            }
         }
         Ok(())
     }
@@ -126,7 +130,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Puts zeros where a metric has no sample in a window: floats, but for extremes and sums of metrics of whole numbers.
-    fn zeros(&self, rows: &mut [Finished], cells: &mut [Cell]) {
+    fn zeros(&self, rows: &mut [Finished], cells: &mut [Cell], pace: &mut Pace<'_>) -> Result<()> {
         let aggregates = &self.query.aggregates;
         for row in rows {
             for metric in std::mem::take(&mut row.absent) {
@@ -139,33 +143,55 @@ impl<'a> Filling<'a> {
                         _ => Cell::Float(0.0),
                     };
                 }
+                pace.done(aggregates.len())?;
             }
         }
+        Ok(())
     }
 
     /// Fills the values of one group, metric by metric.
-    fn values(&self, rows: &[Finished], cells: &mut [Cell]) -> Result<()> {
-        let aggregates = &self.query.aggregates;
+    fn values(&self, rows: &[Finished], cells: &mut [Cell], pace: &mut Pace<'_>) -> Result<()> {
         for metric in 0..self.query.metrics.len() {
-            let has: Vec<usize> = (0..rows.len()).filter(|row| !rows[*row].absent.contains(&(metric as u16))).collect();
-            for (place, before) in has.iter().enumerate() {
-                look_before(self.progress, 1)?;
-                let after = has.get(place + 1).copied();
-                for row in before + 1..after.unwrap_or(rows.len()) {
-                    for (number, _) in aggregates.iter().enumerate().filter(|(_, aggregate)| !aggregate.adds_up()) {
-                        let column = self.named + metric * aggregates.len() + number;
-                        let at = |row: usize| rows[row].row + column;
-                        cells[at(row)] = match (self.query.fill, after) {
-                            (Fill::Previous, _) => cells[at(*before)].clone(),
-                            (_, Some(after)) => {
-                                let [from, own, to] = [*before, row, after].map(|row| rows[row].window);
-                                between(&cells[at(*before)], &cells[at(after)], span_ns(from, own) / span_ns(from, to))
-                            }
-                            _ => Cell::Null,
-                        };
+            // The last row so far that has the metric.
+            let mut before = None;
+            for (row, finished) in rows.iter().enumerate() {
+                pace.done(1)?;
+                if !finished.absent.contains(&(metric as u16)) {
+                    if let Some(before) = before.replace(row) {
+                        self.between(metric, (rows, cells), (before, Some(row)), pace)?;
                     }
                 }
             }
+            if let Some(before) = before {
+                self.between(metric, (rows, cells), (before, None), pace)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the values of a metric between a row that has it and the next that does, or behind the last.
+    fn between(
+        &self,
+        metric: usize,
+        (rows, cells): (&[Finished], &mut [Cell]),
+        (before, after): (usize, Option<usize>),
+        pace: &mut Pace<'_>,
+    ) -> Result<()> {
+        let aggregates = &self.query.aggregates;
+        for row in before + 1..after.unwrap_or(rows.len()) {
+            for (number, _) in aggregates.iter().enumerate().filter(|(_, aggregate)| !aggregate.adds_up()) {
+                let column = self.named + metric * aggregates.len() + number;
+                let at = |row: usize| rows[row].row + column;
+                cells[at(row)] = match (self.query.fill, after) {
+                    (Fill::Previous, _) => cells[at(before)].clone(),
+                    (_, Some(after)) => {
+                        let [from, own, to] = [before, row, after].map(|row| rows[row].window);
+                        between(&cells[at(before)], &cells[at(after)], span_ns(from, own) / span_ns(from, to))
+                    }
+                    _ => Cell::Null,
+                };
+            }
+            pace.done(aggregates.len())?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Looks at whether the caller cancelled, inside of work on what was read: a cancelled query stops within 50 ms.
 //!
-//! Guarantees: between two looks lie at most so many rows that are finished, filled, compared or given; a scan looks by itself before
-//! all that it reads. A sort is a merge of runs that are sorted one by one, with the same result as any other of a total order.
+//! Guarantees: between two looks lie at most so many rows that are finished, compared, moved or given, and so many cells that are filled or
+//! numbers that are fitted; a scan looks by itself before all that it reads. A sort is a merge of runs that are sorted one by one, with the same result as any other of a total order.
 
 use std::cmp::Ordering;
 
@@ -31,6 +31,41 @@ pub(super) fn look_before(progress: Option<&Progress>, units: usize) -> Result<(
         progress.note_work(units as u64);
         Ok(())
     })
+}
+
+/// Work that is noted as it is done, with a look after every so much of it.
+pub(super) struct Pace<'p> {
+    progress: Option<&'p Progress>,
+    since_look: usize,
+}
+
+impl<'p> Pace<'p> {
+    pub(super) fn new(progress: Option<&'p Progress>) -> Self {
+        Self { progress, since_look: 0 }
+    }
+
+    /// Notes what was done just now.
+    #[inline]
+    pub(super) fn done(&mut self, units: usize) -> Result<()> {
+        self.since_look += units;
+        if self.since_look < ROWS_AT_ONCE { Ok(()) } else { self.look() }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        self.note();
+        look(self.progress)
+    }
+
+    fn note(&mut self) {
+        let units = std::mem::take(&mut self.since_look) as u64;
+        self.progress.inspect(|progress| progress.note_work(units));
+    }
+}
+
+impl Drop for Pace<'_> {
+    fn drop(&mut self) {
+        self.note();
+    }
 }
 
 /// Calls for each item, with a look before every so many.
@@ -78,20 +113,28 @@ pub(super) fn sort_by<T>(
         length *= 2;
     }
     drop(merged);
-    let mut moves = 0_usize;
-    for start in 0..places.len() {
-        // A cycle of places: what is done says that it stands where it belongs.
+    let take = |place: usize| std::mem::replace(&mut places[place], place as u32) as usize;
+    permute(rows.len(), progress, take, |place, from| rows.swap(place, from))
+}
+
+/// Moves what lies in places to where it belongs, without a second list. `take` gives the place that the content of a place comes from, and from then on
+/// that place itself: such a one stands where it belongs.
+pub(super) fn permute(
+    count: usize,
+    progress: Option<&Progress>,
+    mut take: impl FnMut(usize) -> usize,
+    mut swap: impl FnMut(usize, usize),
+) -> Result<()> {
+    let mut pace = Pace::new(progress);
+    for start in 0..count {
         let mut place = start;
         loop {
-            if moves.is_multiple_of(ROWS_AT_ONCE) {
-                look_before(progress, ROWS_AT_ONCE)?;
-            }
-            moves += 1;
-            let from = std::mem::replace(&mut places[place], place as u32) as usize;
+            pace.done(1)?;
+            let from = take(place);
             if from == start {
                 break;
             }
-            rows.swap(place, from);
+            swap(place, from);
             place = from;
         }
     }

@@ -15,7 +15,7 @@ use super::aggregate::Aggregate;
 use super::answer::{behind_groups, compare_keys};
 use super::cohort::{self, GroupKey};
 use super::explain::Explain;
-use super::looks::look_before;
+use super::looks::{self, Pace};
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
 use super::parts::PartList;
@@ -169,34 +169,35 @@ fn row(
     every: Window,
     progress: Option<&Progress>,
 ) -> Result<Vec<Cell>> {
-    // They come in few runs, which this sort is fast at.
-    windows.sort_by_key(|(window, _)| *window);
+    looks::sort_by(&mut windows, progress, |a, b| a.0.cmp(&b.0))?;
     let middle = |start: Timestamp| {
         let end = every.end_of(start);
         (start.nanoseconds() as f64 / 2.0 + end.nanoseconds() as f64 / 2.0) / DAY_NS as f64
     };
-    let points: Vec<(f64, f64)> = windows.into_iter().map(|(window, mean)| (middle(window), mean)).collect();
-    Ok(cohort::cells(key).chain(fit(&points, progress)?).collect())
+    let mut pace = Pace::new(progress);
+    let start = windows.first().map_or(0.0, |(window, _)| middle(*window));
+    let (mut x, mut y) = (Vec::with_capacity(windows.len()), Vec::with_capacity(windows.len()));
+    for (window, mean) in windows {
+        x.push(middle(window) - start);
+        y.push(mean);
+        pace.done(1)?;
+    }
+    Ok(cohort::cells(key).chain(fit(&x, &y, &mut pace)?).collect())
 }
 
-fn fit(points: &[(f64, f64)], progress: Option<&Progress>) -> Result<Vec<Cell>> {
-    look_before(progress, points.len())?;
-    let start = points[0].0;
-    let x: Vec<f64> = points.iter().map(|(x, _)| x - start).collect();
-    let y: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
-    let line = least_squares(&x, &y);
+/// What is told of points, of which there is one at least; the first is at zero.
+fn fit(x: &[f64], y: &[f64], pace: &mut Pace<'_>) -> Result<Vec<Cell>> {
+    let line = least_squares(x, y, pace)?;
     let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
     let at = |x: f64| line.map(|line| line.intercept + line.slope * x);
-    look_before(progress, points.len())?;
-    let robust = line.and_then(|_| theil_sen(&x, &y));
-    look_before(progress, points.len())?;
+    let robust = if line.is_some() { theil_sen(x, y, pace)? } else { None };
     Ok(vec![
-        Cell::Integer(points.len() as i64),
+        Cell::Integer(x.len() as i64),
         float(line.map(|line| line.slope)),
         float(line.map(|line| line.low)),
         float(line.map(|line| line.high)),
         float(robust),
-        float(p_value(&y, progress)?),
+        float(p_value(y, pace)?),
         float(at(0.0)),
         float(at(x[x.len() - 1])),
     ])
