@@ -25,22 +25,22 @@ impl Totals {
     }
 
     /// Adds those of other values; these are of `count` values so far.
+    #[inline]
     pub(super) fn merge(&mut self, count: u64, other: &Self) {
         match (&mut *self, other) {
             (ours, theirs) if count == 0 => *ours = *theirs,
+            (Self::Floats { sum, min, max }, Self::Floats { sum: their_sum, min: their_min, max: their_max }) => {
+                sum.merge(*their_sum);
+                *min = if their_min < min { *their_min } else { *min };
+                *max = if their_max > max { *their_max } else { *max };
+            }
             (Self::Wholes { sum, min, max }, Self::Wholes { sum: their_sum, min: their_min, max: their_max }) => {
                 *sum += their_sum;
                 (*min, *max) = ((*min).min(*their_min), (*max).max(*their_max));
             }
-            (Self::Floats { sum, min, max }, theirs) => {
-                sum.merge(theirs.compensated());
-                let (their_min, their_max) = theirs.extremes();
-                *min = if their_min < *min { their_min } else { *min };
-                *max = if their_max > *max { their_max } else { *max };
-            }
             (ours, theirs) => {
                 *ours = Self::floats(ours.compensated(), ours.extremes());
-                ours.merge(count, theirs);
+                ours.merge(count, &Self::floats(theirs.compensated(), theirs.extremes()));
             }
         }
     }
