@@ -165,10 +165,9 @@ fn partition(values: &mut [f64], passes: impl Fn(f64) -> bool, pace: &mut Pace<'
     let mut passed = 0;
     for next in 0..values.len() {
         // Without a branch that would be guessed wrongly half of the time.
-        let value = values[next];
-        values[next] = values[passed];
-        values[passed] = value;
-        passed += usize::from(passes(value));
+        let is_passed = passes(values[next]);
+        values.swap(next, passed);
+        passed += usize::from(is_passed);
         pace.done(1)?;
     }
     Ok(passed)
@@ -376,9 +375,8 @@ mod tests {
                     assert!(selected[..place].iter().all(|value| value.total_cmp(&found).is_le()));
                     assert!(progress.looks_and_work().1 <= 2 * ROWS_AT_ONCE as u64);
                 }
-                let by_hand = (count % 2 == 0)
-                    .then(|| sorted[count / 2 - 1].midpoint(sorted[count / 2]))
-                    .unwrap_or(sorted[count / 2]);
+                let (low, upper) = (sorted[(count - 1) / 2], sorted[count / 2]);
+                let by_hand = if count % 2 == 0 { low.midpoint(upper) } else { upper };
                 let found = median(values, &mut unwatched()).unwrap().unwrap();
                 assert!(found.to_bits() == by_hand.to_bits() || (found.is_nan() && by_hand.is_nan()));
             }
