@@ -24,7 +24,7 @@ pub use segment_frame::{
     part_checksum,
 };
 pub use segment_page::{
-    BlockStatistics, DirectoryColumn, DirectoryEntry, PAGE_CELLS_MAX, PAGE_ENTRIES_MAX, RollupCell, decode_directory,
-    decode_rollups, decode_statistics, encode_directory, encode_rollups, encode_statistics,
+    BlockStatistics, DirectoryColumn, DirectoryEntry, PAGE_CELLS_MAX, PAGE_ENTRIES_MAX, RollupCell, SLICE_VALUES_MAX,
+    decode_directory, decode_rollups, decode_statistics, encode_directory, encode_rollups, encode_statistics,
 };
 pub use watermark::{Mark, WATERMARK_BYTES, Watermark, decode_slot, decode_watermark, encode_slot};

@@ -8,6 +8,8 @@ use super::framed::{corrupt, count, floats, integers, put_floats, put_integers, 
 
 /// The most entries of one page.
 pub const PAGE_ENTRIES_MAX: usize = 1 << 20;
+/// The most values of a slice, times included; so it has no more rows than that.
+pub const SLICE_VALUES_MAX: usize = 1 << 21;
 /// The most columns or cells of all entries of one page together.
 pub const PAGE_CELLS_MAX: usize = 1 << 24;
 
@@ -106,6 +108,10 @@ pub fn decode_directory(bytes: &[u8]) -> Result<Vec<DirectoryEntry>> {
     let devices: Vec<u32> = small(integers(&mut reader, entries)?)?;
     let buckets: Vec<i32> = small(integers(&mut reader, entries)?)?;
     let rows: Vec<u32> = small(integers(&mut reader, entries)?)?;
+    // A few bytes may stand for all times of a slice: what they become has to be bounded before it is made.
+    if rows.iter().any(|rows| *rows as usize > SLICE_VALUES_MAX) {
+        return Err(corrupt("a slice has more rows than any slice may"));
+    }
     let first = integers(&mut reader, entries)?;
     let last = integers(&mut reader, entries)?;
     let offsets = integers(&mut reader, entries)?;

@@ -138,7 +138,7 @@ pub(super) struct Needs {
     pub(super) values: bool,
     /// Growth from sample to sample.
     pub(super) growth: bool,
-    /// More than hours can tell: variance, first, last, slope.
+    /// More than cells of rollups can tell: variance, first, last, slope.
     pub(super) whole_blocks: bool,
     /// First and last.
     pub(super) ends: bool,
@@ -146,7 +146,7 @@ pub(super) struct Needs {
     pub(super) deviation: bool,
     /// Where in time the samples lie.
     pub(super) slope: bool,
-    /// Extremes, which hours have as floats only.
+    /// Extremes, which cells of rollups have as floats only.
     pub(super) extremes: bool,
 }
 

@@ -103,8 +103,22 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Finishes the windows of groups, in parallel where they are many: threads are woken once for all of them.
+    /// Finishes the windows of groups: so many groups at once that their windows are worth it to wake threads.
     pub(super) fn take(&mut self, groups: Vec<Group>) -> Result<()> {
+        let mut groups = groups.into_iter().peekable();
+        while groups.peek().is_some() {
+            let mut windows = 0;
+            let at_once = std::iter::from_fn(|| {
+                let group = groups.next_if(|_| windows < FINISHED_AT_ONCE)?;
+                windows += group.1.len();
+                Some(group)
+            });
+            self.finish(at_once.collect())?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, groups: Vec<Group>) -> Result<()> {
         let operands = self.prepared.operands.len();
         let mut groups: Vec<_> = groups.into_iter().map(|(key, list)| (self.named(&key), list.into_parts())).collect();
         let mut work = Vec::new();
@@ -120,14 +134,8 @@ impl<'a> Answer<'a> {
         };
         let mut work = work.into_iter().peekable();
         while work.peek().is_some() {
-            let mut windows = 0;
-            let at_once: Vec<_> = std::iter::from_fn(|| {
-                let next = work.next_if(|_| windows < FINISHED_AT_ONCE)?;
-                windows += next.1.len();
-                Some(next)
-            })
-            .collect();
-            let pieces: Vec<(&Named, Piece)> = if windows <= FINISHED_LEAST {
+            let at_once: Vec<_> = work.by_ref().take(FINISHED_AT_ONCE / FINISHED_LEAST).collect();
+            let pieces: Vec<(&Named, Piece)> = if at_once.len() == 1 {
                 at_once.into_iter().map(finish).collect::<Result<_>>()?
             } else {
                 at_once.into_par_iter().map(finish).collect::<Result<_>>()?
@@ -307,6 +315,7 @@ impl Piece {
         let (query, operands) = (prepared.query, prepared.operands.len());
         let (named, width) = (query.by.len(), query.aggregates.len() * operands + 1);
         let cells = Vec::with_capacity(windows.len() * (named + width));
+        let mut room = Vec::new();
         let mut piece = Self { windows: Vec::with_capacity(windows.len()), cells };
         for (window, parts) in windows.iter().zip(parts.chunks_mut(operands)) {
             if parts.iter().all(|part| part.is_empty()) {
@@ -321,7 +330,7 @@ impl Piece {
             piece.cells.extend(query.every.map(|_| Cell::Time(*window)));
             for (place, part) in parts.iter_mut().enumerate() {
                 let metric_type = prepared.metric_type(place);
-                let finish = |aggregate: &Aggregate| part.finish(*aggregate, metric_type, values);
+                let finish = |aggregate: &Aggregate| part.finish(*aggregate, metric_type, (values, &mut room));
                 piece.cells.extend(query.aggregates.iter().map(finish));
             }
         }

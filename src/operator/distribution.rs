@@ -140,8 +140,9 @@ impl Distribution {
         }
     }
 
-    /// A percentile, by linear interpolation between ranks; `list` is what it shares.
-    pub(super) fn percentile(&mut self, percent: f64, list: &[f64]) -> Option<f64> {
+    /// A percentile, by linear interpolation between ranks; `list` is what it shares, of which it takes its own into a room to be
+    /// put in order.
+    pub(super) fn percentile(&mut self, percent: f64, (list, room): (&[f64], &mut Vec<f64>)) -> Option<f64> {
         let count = match self {
             Self::Exact(values) => values.len() as u64,
             Self::Listed(_, count) => *count as u64,
@@ -155,13 +156,14 @@ impl Distribution {
                 Some(found) => found,
                 None => neighbours(values, below as usize),
             },
-            Self::Listed(from, count) => match near_end(&list[*from..*from + *count], below as usize) {
-                Some(found) => found,
-                None => {
-                    self.own(list);
-                    return self.percentile(percent, list);
-                }
-            },
+            Self::Listed(from, count) => {
+                let values = &list[*from..*from + *count];
+                near_end(values, below as usize).unwrap_or_else(|| {
+                    room.clear();
+                    room.extend_from_slice(values);
+                    neighbours(room, below as usize)
+                })
+            }
             Self::Sketch(sketch) => (sketch.at(below), sketch.at((below + 1).min(last))),
             Self::Bins(_) => return None,
         };
@@ -279,10 +281,10 @@ mod tests {
     #[test]
     fn known_quantiles() {
         // Type 7 of Hyndman and Fan, as R's default: quantile(c(1,2,3,4), .25) is 1.75.
-        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]).percentile(25.0, &[]), Some(1.75));
-        assert_eq!(of(&[5.0]).percentile(90.0, &[]), Some(5.0));
-        assert_eq!(of(&[]).percentile(50.0, &[]), None);
-        assert_eq!(of(&[1.0, f64::NAN, 3.0]).percentile(50.0, &[]), Some(2.0));
+        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]).percentile(25.0, (&[], &mut Vec::new())), Some(1.75));
+        assert_eq!(of(&[5.0]).percentile(90.0, (&[], &mut Vec::new())), Some(5.0));
+        assert_eq!(of(&[]).percentile(50.0, (&[], &mut Vec::new())), None);
+        assert_eq!(of(&[1.0, f64::NAN, 3.0]).percentile(50.0, (&[], &mut Vec::new())), Some(2.0));
         assert_eq!(of(&[0.5, 3.0, 2.0, -1.0]).histogram(&[]), "(..0]:1 [0.5,1):1 [2,4):2");
     }
 
@@ -292,7 +294,7 @@ mod tests {
         let mut values = of(&(0..=1_000).map(f64::from).collect::<Vec<f64>>());
         for tenth in 0..=1_000 {
             let percent: f64 = format!("{}.{}", tenth / 10, tenth % 10).parse().unwrap();
-            assert_eq!(values.percentile(percent, &[]), Some(f64::from(tenth)), "p{percent}");
+            assert_eq!(values.percentile(percent, (&[], &mut Vec::new())), Some(f64::from(tenth)), "p{percent}");
         }
         assert_eq!(place_of(99.999_99, 10_000_000), (9_999_999, 0.0));
         assert_eq!(place_of(100.0, 7), (7, 0.0));
@@ -330,7 +332,7 @@ mod tests {
                 let place = percent / 100.0 * (sorted.len() - 1) as f64;
                 let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
                 let expected = if low == high { low } else { low + place.fract() * (high - low) };
-                let found = of(&values).percentile(percent, &[]).unwrap();
+                let found = of(&values).percentile(percent, (&[], &mut Vec::new())).unwrap();
                 prop_assert!(found == expected || (found - expected).abs() <= 1e-12, "p{percent} of {values:?}: {found}, {expected}");
             }
         }
@@ -353,11 +355,11 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let place = percent / 100.0 * (sorted.len() - 1) as f64;
             let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-            let quantile = whole.percentile(percent, &[]).unwrap();
+            let quantile = whole.percentile(percent, (&[], &mut Vec::new())).unwrap();
             let error = |value: f64| value.abs() * RELATIVE_ERROR * 1.000_001;
             prop_assert!(low - error(low) <= quantile && quantile <= high + error(high));
-            prop_assert_eq!(left.percentile(percent, &[]).unwrap().to_bits(), quantile.to_bits());
-            prop_assert_eq!(right.percentile(percent, &[]).unwrap().to_bits(), quantile.to_bits());
+            prop_assert_eq!(left.percentile(percent, (&[], &mut Vec::new())).unwrap().to_bits(), quantile.to_bits());
+            prop_assert_eq!(right.percentile(percent, (&[], &mut Vec::new())).unwrap().to_bits(), quantile.to_bits());
         }
     }
 }

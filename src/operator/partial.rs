@@ -249,11 +249,12 @@ impl Partial {
         self.more.get_or_insert_default().add_texts(texts);
     }
 
-    /// Adds the growth from one sample of a device to its next.
-    pub(super) fn add_growth(&mut self, before: Sample, after: Sample, nature: Nature) {
+    /// Adds the growth from one sample of a device to its next; both are `whole` or not.
+    pub(super) fn add_growth(&mut self, (before, after): (Sample, Sample), nature: Nature, whole: bool) {
         let growth = self.more.get_or_insert_default().growth.get_or_insert_default();
-        // Whole numbers beyond 2^53 fall where the floats of both are one.
-        let is_less = after.value < before.value || after.integer < before.integer;
+        // Whole numbers beyond 2^53 may fall where the floats of both are one. A metric of floats may have blocks of integers, of
+        // which a layout keeps fewer: only the floats count there.
+        let is_less = if whole { after.integer < before.integer } else { after.value < before.value };
         let reset = nature == Nature::Counter && is_less;
         growth.sum.add(if reset { after.value } else { after.value - before.value });
         let whole_before = if reset { 0 } else { i128::from(before.integer) };
@@ -327,15 +328,20 @@ impl Partial {
         (self.count > 1).then(|| (self.totals.sum() / self.count as f64, (m2 / (self.count - 1) as f64).sqrt()))
     }
 
-    /// The answer of an aggregate; `list` is what the parts share.
-    pub(super) fn finish(&mut self, aggregate: Aggregate, metric_type: MetricType, list: &[f64]) -> Cell {
+    /// The answer of an aggregate; `list` is what the parts share, and values are put in order in a room.
+    pub(super) fn finish(
+        &mut self,
+        aggregate: Aggregate,
+        metric_type: MetricType,
+        (list, room): (&[f64], &mut Vec<f64>),
+    ) -> Cell {
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
         match aggregate {
             Aggregate::Count => Cell::Integer(self.count as i64),
             Aggregate::CountNan => Cell::Integer(self.count_nan as i64),
-            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0, list))),
+            Aggregate::Median => float(self.values.as_mut().and_then(|values| values.percentile(50.0, (list, room)))),
             Aggregate::Percentile(percent) => {
-                float(self.values.as_mut().and_then(|values| values.percentile(percent, list)))
+                float(self.values.as_mut().and_then(|values| values.percentile(percent, (list, room))))
             }
             Aggregate::Histogram => match &self.values {
                 Some(values) if self.count > 0 => Cell::Text(values.histogram(list).into()),

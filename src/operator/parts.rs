@@ -1,7 +1,7 @@
 //! Parts of an answer by window: those of one device, or of one group.
 //!
-//! Guarantees: keys rise; parts of one key lie side by side, one for each expression; what they take in memory is counted to the
-//! byte of what was asked of the allocator, but for the allocator's own. Values for quantiles lie in one list as long as a part's follow
+//! Guarantees: keys rise; parts of one key lie side by side, one for each expression; what they take in memory is counted
+//! to the byte of what was asked of the allocator, but for the allocator's own, and values that share a list twice. They lie in one list as long as a part's follow
 //! each other there: a device has thousands of windows, and an allocation for each would cost more than the quantile.
 
 use std::sync::Arc;
@@ -45,11 +45,11 @@ impl<K: Ord + Copy> PartList<K> {
         self.keys.len()
     }
 
-    /// What it takes in memory; of a list that may lie in the room of a larger one, what it needs.
+    /// What it takes in memory. A list of values counts twice: while lists are merged, they stand beside what becomes of them.
     pub(super) fn held_bytes(&self) -> usize {
         self.keys.capacity() * size_of::<K>()
             + self.partials.capacity() * size_of::<Partial>()
-            + self.values.len() * size_of::<f64>()
+            + 2 * self.values.len() * size_of::<f64>()
             + self.heap_bytes
     }
 
@@ -278,7 +278,7 @@ mod tests {
         let (keys, mut parts, values) = list.into_parts();
         let mut median = |part: &mut Partial| {
             let count = part.count() as f64;
-            match part.finish(Aggregate::Median, MetricType::Float, &values) {
+            match part.finish(Aggregate::Median, MetricType::Float, (&values, &mut Vec::new())) {
                 Cell::Float(median) => vec![count, median],
                 _ => vec![count],
             }

@@ -227,7 +227,7 @@ impl<'a> DeviceRun<'a> {
         for (filter, metric) in prepared.query.filters.iter().zip(&prepared.filters) {
             let ruled_out = match (metric.metric_type, scan.statistics(block, metric.handle)?) {
                 // Nothing passes a condition on what is not there, or is NaN.
-                (_, None) => true,
+                (_, None) => !scan.metrics(block)?.contains(&metric.handle),
                 (MetricType::Text, Some(_)) => false,
                 (_, Some(known)) if known.count == 0 => true,
                 (MetricType::Integer, Some(BlockStatistics { integers: Some([least, greatest, ..]), .. })) => {
@@ -236,7 +236,7 @@ impl<'a> DeviceRun<'a> {
                 (_, Some(known)) => filter.rules_out(filter.order_of(known.min), filter.order_of(known.max)),
             };
             if ruled_out {
-                scan.note_statistics(1);
+                scan.note_statistics(scan.metrics(block)?.len() as u64);
                 return Ok(true);
             }
         }
@@ -377,7 +377,7 @@ impl<'a> DeviceRun<'a> {
     /// Adds the increments that end in all samples of the device, or in those of some instants.
     fn growth(&mut self, place: usize, all: &Samples, passing: Option<&[i64]>) -> Result<()> {
         let passes = |time: i64| passing.is_none_or(|passing| passing.binary_search(&time).is_ok());
-        let nature = self.work.prepared.nature(place);
+        let (nature, whole) = (self.work.prepared.nature(place), self.work.prepared.is_whole(place));
         // Those in front of this place are behind `before`.
         let mut done = 0;
         for run in self.finder().all(&all.times) {
@@ -396,7 +396,7 @@ impl<'a> DeviceRun<'a> {
                 for at in run.clone() {
                     let Some(sample) = all.known(at) else { continue };
                     if let Some(before) = before.filter(|_| passes(sample.time)) {
-                        part.add_growth(before, sample, nature);
+                        part.add_growth((before, sample), nature, whole);
                     }
                     before = Some(sample);
                 }

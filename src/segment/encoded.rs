@@ -172,12 +172,9 @@ impl EncodedSlice {
         Ok(part)
     }
 
-    /// An error of what was read with the place of all of it; one that is not of the file stays as it is.
+    /// An error of what was read with the place of all of it.
     #[must_use]
     pub fn located(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Corruption {
-            return error;
-        }
         let Some((segment, (first, last))) = self.segment.as_ref().zip(self.parts.first().zip(self.parts.last()))
         else {
             return error;

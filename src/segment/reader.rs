@@ -469,8 +469,11 @@ impl Segment {
         Ok(from..from + length)
     }
 
-    /// An error of a part, with its place.
+    /// An error of a part, with its place; one that is not of the file stays as it is.
     pub(super) fn located(&self, error: Error, offset: u64, bytes: u32) -> Error {
+        if error.kind() == ErrorKind::LimitExceeded {
+            return error;
+        }
         let range = offset..offset.saturating_add(u64::from(bytes));
         error.at_path(self.file.path()).at_range(range).advise("restore the file from a backup")
     }

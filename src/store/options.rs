@@ -21,7 +21,7 @@ pub enum Durability {
 pub struct Options {
     /// The most memory for unsealed rows, caches and queries, in bytes. A quarter is for unsealed rows before they are sealed
     /// (writers wait when they pass half), an eighth for the pages of segments that were read last,
-    /// another for those of segments that are being written.
+    /// another for those of segments that are being written, and one for room that questions leave to the next ones.
     pub memory_bytes: usize,
     /// Threads for queries and for sorting; 0 stands for all cores. A writer has three more that mostly wait (seal, compaction,
     /// watermark), and RocksDB one or two.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::catalog::{Intent, Manifest};
 use crate::codec::Tier;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{SegmentEntry, encode_record};
+use crate::format::{SLICE_VALUES_MAX, SegmentEntry, encode_record};
 use crate::io::FileSystem;
 use crate::kv::{Family, KvBatch};
 use crate::model::{DeviceHandle, DeviceRows, SegmentId, Sequence, StoredLog};
@@ -22,7 +22,7 @@ use super::core::{Core, lock};
 use super::layout::put_next_segment;
 
 /// The most values of a slice, times included: 16 MiB of floats.
-pub(super) const SLICE_VALUES: usize = 1 << 21;
+pub(super) const SLICE_VALUES: usize = SLICE_VALUES_MAX;
 /// The most log records of a slice.
 pub(super) const SLICE_LOGS: usize = 1 << 16;
 /// The most bytes of log records of a slice, but for one record.

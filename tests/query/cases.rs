@@ -5,7 +5,7 @@ use fleetlog::operator::{
     Aggregate, DevicePage, Expression, Fill, LatestRequest, OutliersRequest, Query, SamplesRequest, Trend, attribute,
     attribute_statements,
 };
-use fleetlog::{Cell, ErrorKind, Nature, Options, Progress, Store, Timestamp, Window, WriteBatch};
+use fleetlog::{Cell, ErrorKind, Nature, Options, Progress, Store, Timestamp, Value, Window, WriteBatch};
 
 fn close(found: f64, expected: f64, relative: f64) -> bool {
     (found - expected).abs() <= relative * expected.abs()
@@ -107,6 +107,35 @@ fn a_counter_beyond_what_floats_hold_is_reset_by_one() {
     in_every_layout(batch, |store, layout| {
         let found = row(store, Query::metric("count").aggregate([Aggregate::Delta, Aggregate::Rate]));
         assert_eq!(found, [Cell::Integer(large + 2), Cell::Float((large + 2) as f64 / 120.0)], "{layout}");
+    });
+}
+
+/// A device that sends whole numbers and others: where its metric became one of floats, nothing was reset.
+#[test]
+fn a_counter_that_becomes_one_of_floats_is_not_reset() {
+    let commit = |day: i64, values: &[Value]| {
+        let mut batch = WriteBatch::new();
+        batch.nature("energy_wh", Nature::Counter);
+        for (minute, value) in values.iter().enumerate() {
+            batch
+                .reading("a", at(BASE_NS + day * DAY_NS + minute as i64 * MINUTE_NS))
+                .value("energy_wh", value.clone());
+        }
+        batch
+    };
+    let days = [
+        commit(0, &[Value::Integer(1_000), Value::Integer(1_010)]),
+        commit(1, &[Value::Float(1_020.5), Value::Float(1_030.5)]),
+        commit(2, &[Value::Integer(1_040), Value::Integer(7)]),
+    ];
+    commits_in_every_layout(days, |store, layout| {
+        for statistics in [true, false] {
+            let ask = |query: Query| row(store, query.aggregate([Aggregate::Delta]).statistics(statistics));
+            // 10, 10.5, 10, 9.5, then a true reset: 7.
+            assert_eq!(ask(Query::metric("energy_wh")), [Cell::Float(47.0)], "{layout}");
+            let later = Query::metric("energy_wh").between(at(BASE_NS + DAY_NS), at(BASE_NS + 2 * DAY_NS));
+            assert_eq!(ask(later), [Cell::Float(20.5)], "{layout}");
+        }
     });
 }
 
