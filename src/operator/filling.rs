@@ -156,10 +156,9 @@ impl<'a> Filling<'a> {
             let mut before = None;
             for (row, finished) in rows.iter().enumerate() {
                 pace.done(1)?;
-                if !finished.absent.contains(&(metric as u16)) {
-                    if let Some(before) = before.replace(row) {
-                        self.between(metric, (rows, cells), (before, Some(row)), pace)?;
-                    }
+                let has_it = !finished.absent.contains(&(metric as u16));
+                if let Some(before) = has_it.then(|| before.replace(row)).flatten() {
+                    self.between(metric, (rows, cells), (before, Some(row)), pace)?;
                 }
             }
             if let Some(before) = before {

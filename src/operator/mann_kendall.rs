@@ -69,11 +69,16 @@ pub(super) fn least_squares(x: &[f64], y: &[f64], pace: &mut Pace<'_>) -> Result
     Ok(Some(Line { slope, intercept, low: slope - reach, high: slope + reach }))
 }
 
-/// The median of the slopes of all pairs. A series with more than [`PAIRS_MAX`] takes so many, spread evenly over all choices of two
+/// The median of the slopes of all pairs.
+pub(super) fn theil_sen(x: &[f64], y: &[f64], pace: &mut Pace<'_>) -> Result<Option<f64>> {
+    median(slopes(x, y, pace)?, pace)
+}
+
+/// The slopes of all pairs of points that do not lie at one instant. A series with more than [`PAIRS_MAX`] takes so many, spread evenly over all choices of two
 /// points: the points of Roberts' R2 sequence ("The unreasonable effectiveness of quasirandom sequences", 2018), whose two
 /// coordinates name the two points. Neither the distance nor the phase of the pairs has a period, so no cycle of the series is
 /// seen from one side only.
-pub(super) fn theil_sen(x: &[f64], y: &[f64], pace: &mut Pace<'_>) -> Result<Option<f64>> {
+fn slopes(x: &[f64], y: &[f64], pace: &mut Pace<'_>) -> Result<Vec<f64>> {
     let count = x.len();
     let pairs = count * count.saturating_sub(1) / 2;
     let mut slopes = Vec::with_capacity(pairs.min(PAIRS_MAX));
@@ -99,7 +104,7 @@ pub(super) fn theil_sen(x: &[f64], y: &[f64], pace: &mut Pace<'_>) -> Result<Opt
             pace.done(1)?;
         }
     }
-    median(slopes, pace)
+    Ok(slopes)
 }
 
 fn median(mut values: Vec<f64>, pace: &mut Pace<'_>) -> Result<Option<f64>> {
@@ -160,10 +165,9 @@ fn partition(values: &mut [f64], passes: impl Fn(f64) -> bool, pace: &mut Pace<'
     let mut passed = 0;
     for next in 0..values.len() {
         // Without a branch that would be guessed wrongly half of the time.
-        let value = values[next];
-        values[next] = values[passed];
-        values[passed] = value;
-        passed += usize::from(passes(value));
+        let is_passed = passes(values[next]);
+        values.swap(next, passed);
+        passed += usize::from(is_passed);
         pace.done(1)?;
     }
     Ok(passed)
@@ -335,6 +339,20 @@ mod tests {
     }
 
     #[test]
+    fn every_slope_is_noted_where_it_is_made() {
+        // All pairs of 2,000 points, and so many of those of 3,000.
+        for (count, pairs) in [(2_000, 1_999_000), (3_000, 2_000_000)] {
+            let x: Vec<f64> = (0..count).map(f64::from).collect();
+            let progress = Progress::default();
+            slopes(&x, &x, &mut Pace::new(Some(&progress))).unwrap();
+            let (looks, most, work) = progress.looks_and_work();
+            assert!(work >= pairs && most <= 2 * ROWS_AT_ONCE as u64, "{work} in {looks} looks, at most {most}");
+            let cancelled = slopes(&x, &x, &mut Pace::new(Some(&Progress::cancelling_at(2)))).unwrap_err();
+            assert_eq!(cancelled.kind(), crate::error::ErrorKind::Cancelled);
+        }
+    }
+
+    #[test]
     fn selecting_with_looks_is_selecting() {
         let mut noise = Noise(0x1234_5678_9abc_def1);
         let specials = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0];
@@ -357,9 +375,8 @@ mod tests {
                     assert!(selected[..place].iter().all(|value| value.total_cmp(&found).is_le()));
                     assert!(progress.looks_and_work().1 <= 2 * ROWS_AT_ONCE as u64);
                 }
-                let by_hand = (count % 2 == 0)
-                    .then(|| sorted[count / 2 - 1].midpoint(sorted[count / 2]))
-                    .unwrap_or(sorted[count / 2]);
+                let (low, upper) = (sorted[(count - 1) / 2], sorted[count / 2]);
+                let by_hand = if count % 2 == 0 { low.midpoint(upper) } else { upper };
                 let found = median(values, &mut unwatched()).unwrap().unwrap();
                 assert!(found.to_bits() == by_hand.to_bits() || (found.is_nan() && by_hand.is_nan()));
             }
