@@ -154,6 +154,7 @@ def main():
     """Measures, prints, judges."""
     options = arguments()
     fleets = [measure(options, devices, days) for devices, days in options.sizes]
+    fleets.sort(key=lambda fleet: fleet.devices * fleet.days)
     table(fleets)
     predictions(fleets, options.predict)
     return promises(fleets)
