@@ -91,6 +91,9 @@ impl Bins {
                 if count == 0 { Vec::new() } else { (0..=count).map(edge).collect() }
             }
             (Self::Width(width), Some((least, greatest))) => {
+                if !(least.is_finite() && greatest.is_finite()) {
+                    return Err(wrong(format!("values from {least} to {greatest} can not be cut by a width")));
+                }
                 let (first, last) = (multiple_below(least, *width), multiple_below(greatest, *width) + 1.0);
                 let count = limited(last - first)?;
                 if !(first.is_finite() && count > 0) {

@@ -4,7 +4,7 @@ use crate::model::{Column, DeviceRows, MetricDefinition, MetricType, Presence, T
 
 use super::expression::Expression;
 use super::partial::Sample;
-use super::query::ValueFilter;
+use super::value_filter::ValueFilter;
 
 /// The rows that pass all filters; `None` where there are no filters. A metric of integers is compared exactly. One of floats
 /// is compared as floats, in blocks that still hold the integers of a time before it widened too: a merge of blocks may

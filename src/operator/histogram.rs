@@ -14,8 +14,9 @@ use super::answer::{behind_groups, compare_keys};
 use super::bins::Bins;
 use super::cohort::{self, GroupKey};
 use super::explain::Explain;
-use super::query::{AttributeFilter, Query, ValueFilter};
+use super::query::{AttributeFilter, Query};
 use super::run::DeviceRun;
+use super::value_filter::ValueFilter;
 use super::{Expression, looks, passes, prepared, query_snapshot};
 
 /// A histogram of a metric.

@@ -39,6 +39,7 @@ mod sketch;
 mod top;
 mod totals;
 mod trend;
+mod value_filter;
 mod value_list;
 
 #[cfg(test)]
@@ -68,10 +69,11 @@ pub use gaps::GapsRequest;
 pub use histogram::Histogram;
 pub use latest::LatestRequest;
 pub use outliers::OutliersRequest;
-pub use query::{AttributeFilter, Comparison, Fill, Query, ValueFilter, attribute};
+pub use query::{AttributeFilter, Fill, Query, attribute};
 pub use samples::SamplesRequest;
 pub use sketch::RELATIVE_ERROR;
 pub use trend::Trend;
+pub use value_filter::{Comparison, ValueFilter};
 
 impl Store {
     /// Answers a query at this moment. Columns: the attributes grouped by, `window` (its start, with windows), then

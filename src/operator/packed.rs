@@ -14,8 +14,8 @@ use crate::segment::CompensatedSum;
 use super::aggregate::Needs;
 use super::moments::Moments;
 use super::partial::{Partial, RunSummary, Sample};
-use super::query::{Comparison, ValueFilter};
 use super::totals::Totals;
+use super::value_filter::{Comparison, ValueFilter};
 
 /// All ones: the row is kept.
 const KEPT: u32 = u32::MAX;

@@ -1,18 +1,18 @@
 //! A question to a store, and how to ask it.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{AttributeValue, MetricType};
+use crate::model::AttributeValue;
 use crate::time::{TimeRange, Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::bins::Edges;
 use super::expression::Expression;
 use super::top::Top;
+use super::value_filter::ValueFilter;
 
 /// What stands in windows without samples, from the first window of the range to its last; where the range has no end, from the
 /// first window that any group has, or to the last. Each metric is filled by itself. Counts are 0 there. Sums, deltas, rates and
@@ -94,171 +94,6 @@ impl AttributeFilter {
         let numbers = numbers.flat_map(|number| if number == 0.0 { vec![0.0, -0.0] } else { vec![number] });
         let numbers = numbers.map(AttributeValue::Number);
         texts.chain(numbers).collect()
-    }
-}
-
-/// How a value is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-}
-
-impl Comparison {
-    /// Whether values in this order, left to right, fulfil the comparison.
-    fn holds(self, order: Ordering) -> bool {
-        match self {
-            Self::Greater => order.is_gt(),
-            Self::GreaterOrEqual => order.is_ge(),
-            Self::Less => order.is_lt(),
-            Self::LessOrEqual => order.is_le(),
-            Self::Equal => order.is_eq(),
-            Self::NotEqual => order.is_ne(),
-        }
-    }
-}
-
-/// A condition on a value of the same device and instant: `temperature_c>25`, or of a text `mode=on`. A comparison with NaN, or
-/// with a value that is not there, is false. A name with one of `>`, `<`, `=`, `!` in it stands in double quotes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ValueFilter {
-    pub(super) metric: String,
-    pub(super) comparison: Comparison,
-    pub(super) text: String,
-    /// What the text says as a number.
-    pub(super) number: Option<f64>,
-    /// What it says as a whole number: every digit of it.
-    pub(super) whole: Option<i128>,
-}
-
-impl FromStr for ValueFilter {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::new(ErrorKind::InvalidInput, format!("'{}' is not a filter", text.escape_default()))
-                .advise("write a metric, one of > >= < <= = !=, and a number: temperature_c>25")
-        };
-        let words = [
-            (">=", Comparison::GreaterOrEqual),
-            ("<=", Comparison::LessOrEqual),
-            ("!=", Comparison::NotEqual),
-            (">", Comparison::Greater),
-            ("<", Comparison::Less),
-            ("=", Comparison::Equal),
-        ];
-        let trimmed = text.trim();
-        let (metric, rest) = match trimmed.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').ok_or_else(wrong)?,
-            None => trimmed.split_at(trimmed.find(['>', '<', '=', '!']).ok_or_else(wrong)?),
-        };
-        let (metric, rest) = (metric.trim(), rest.trim());
-        let (word, comparison) = words.into_iter().find(|(word, _)| rest.starts_with(word)).ok_or_else(wrong)?;
-        let text = rest[word.len()..].trim().to_owned();
-        let (number, whole) = (text.parse::<f64>().ok(), text.parse::<i128>().ok());
-        let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        if metric.is_empty() || (orders && number.is_none()) {
-            return Err(wrong());
-        }
-        Ok(Self { metric: metric.to_owned(), comparison, text, number, whole })
-    }
-}
-
-impl ValueFilter {
-    /// A condition on a number.
-    #[must_use]
-    pub fn number(metric: impl Into<String>, comparison: Comparison, value: f64) -> Self {
-        let text = value.to_string();
-        let whole = text.parse().ok();
-        Self { metric: metric.into(), comparison, text, number: Some(value), whole }
-    }
-
-    /// A condition on a text; texts are equal or not.
-    #[must_use]
-    pub fn text(metric: impl Into<String>, comparison: Comparison, value: impl Into<String>) -> Self {
-        Self { metric: metric.into(), comparison, text: value.into(), number: None, whole: None }
-    }
-
-    /// Whether a number passes.
-    #[must_use]
-    pub fn accepts(&self, value: f64) -> bool {
-        self.order_of(value).is_some_and(|order| self.comparison.holds(order))
-    }
-
-    /// Whether a whole number passes: compared exactly, also where a float would have to round it.
-    #[must_use]
-    pub fn accepts_integer(&self, value: i64) -> bool {
-        self.order_of_integer(value).is_some_and(|order| self.comparison.holds(order))
-    }
-
-    /// How a number lies to the one that is compared with; `None` where one of them is none.
-    pub(super) fn order_of(&self, value: f64) -> Option<Ordering> {
-        self.number.and_then(|wanted| value.partial_cmp(&wanted))
-    }
-
-    /// The same of a whole number, exactly.
-    pub(super) fn order_of_integer(&self, value: i64) -> Option<Ordering> {
-        match (self.whole, self.number) {
-            (Some(wanted), _) => Some(i128::from(value).cmp(&wanted)),
-            // The cast saturates: beyond the range of i128 it still lies on the right side of every i64. Above a floor
-            // that is not the number itself there is no whole number equal to it.
-            (None, Some(wanted)) if !wanted.is_nan() => {
-                let order = i128::from(value).cmp(&(wanted.floor() as i128));
-                Some(order.then(wanted.floor().total_cmp(&wanted)))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether no number can pass of which these are the extremes, compared as by [`Self::order_of`].
-    pub(super) fn rules_out(&self, least: Option<Ordering>, greatest: Option<Ordering>) -> bool {
-        let (Some(least), Some(greatest)) = (least, greatest) else { return true };
-        match self.comparison {
-            Comparison::Greater => greatest.is_le(),
-            Comparison::GreaterOrEqual => greatest.is_lt(),
-            Comparison::Less => least.is_ge(),
-            Comparison::LessOrEqual => least.is_gt(),
-            Comparison::Equal => least.is_gt() || greatest.is_lt(),
-            Comparison::NotEqual => least.is_eq() && greatest.is_eq(),
-        }
-    }
-
-    /// Whether a text passes; texts have no order.
-    #[must_use]
-    pub fn accepts_text(&self, value: &str) -> bool {
-        match self.comparison {
-            Comparison::Equal => value == self.text,
-            Comparison::NotEqual => value != self.text,
-            _ => false,
-        }
-    }
-
-    /// Checks that values of a type can be compared like this.
-    pub(super) fn check(&self, metric_type: MetricType) -> Result<()> {
-        let is_text = metric_type == MetricType::Text;
-        let orders = !matches!(self.comparison, Comparison::Equal | Comparison::NotEqual);
-        let (name, text) = (self.metric.escape_debug(), self.text.escape_debug());
-        match (is_text, orders, self.number) {
-            (true, true, _) => {
-                Err(Error::new(ErrorKind::TypeMismatch, format!("metric '{name}' is text, and texts have no order"))
-                    .advise("compare it with = or !="))
-            }
-            (false, _, None) => Err(Error::new(
-                ErrorKind::TypeMismatch,
-                format!("metric '{name}' is {metric_type}, and '{text}' is not a number"),
-            )),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -412,48 +247,4 @@ impl Query {
 pub(super) fn first_of_each<T>(all: impl IntoIterator<Item = T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let mut named = BTreeSet::new();
     all.into_iter().filter(|one| named.insert(name(one))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_read_and_compare() {
-        let filter: ValueFilter = " temperature_c >= -2.5 ".parse().unwrap();
-        assert_eq!(
-            (filter.metric.as_str(), filter.comparison, filter.number),
-            ("temperature_c", Comparison::GreaterOrEqual, Some(-2.5))
-        );
-        let accepts = |text: &str, value: f64| text.parse::<ValueFilter>().unwrap().accepts(value);
-        assert!(accepts("x=0", -0.0) && accepts("x!=1", 2.0) && accepts("x<1", 0.5) && accepts("x<=1", 1.0));
-        assert!(!accepts("x>1", f64::NAN) && !accepts("x!=1", f64::NAN) && !accepts("x>1", 1.0));
-        let accepts = |text: &str, value: i64| text.parse::<ValueFilter>().unwrap().accepts_integer(value);
-        // 2^53 + 1 and its neighbours are one float.
-        let odd = (1 << 53) + 1;
-        assert!(accepts("x=9007199254740993", odd) && !accepts("x=9007199254740993", odd - 1));
-        assert!(accepts("x>9007199254740992", odd) && !accepts("x>9007199254740993", odd));
-        assert!(accepts("x<0.5", 0) && accepts("x>-0.5", 0) && !accepts("x=0.5", 0) && !accepts("x>=0.5", 0));
-        assert!(
-            accepts("x>-1e300", i64::MIN)
-                && accepts("x<inf", i64::MAX)
-                && accepts("x<=9223372036854775807.5", i64::MAX)
-        );
-        assert!(!accepts("x!=NaN", 1) && !accepts("x<NaN", 1) && accepts("x!=1e2", 99) && !accepts("x!=1e2", 100));
-        let quoted: ValueFilter = "\"a<b, in >\" != on air".parse().unwrap();
-        assert_eq!(
-            (quoted.metric.as_str(), quoted.accepts_text("on"), quoted.accepts_text("on air")),
-            ("a<b, in >", true, false)
-        );
-        assert!(
-            quoted.check(MetricType::Float).is_err()
-                && quoted.check(MetricType::Text).is_ok()
-                && filter.check(MetricType::Text).is_err()
-        );
-        assert_eq!(ValueFilter::number("temperature_c", Comparison::GreaterOrEqual, -2.5), filter);
-        assert!(ValueFilter::text("mode", Comparison::NotEqual, "on").accepts_text("off"));
-        for wrong in ["x", "x>", ">1", "x>>1", "x>y", "x!1"] {
-            assert!(wrong.parse::<ValueFilter>().is_err(), "{wrong}");
-        }
-    }
 }

@@ -19,7 +19,8 @@ use super::looks::{self, Pace};
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
 use super::parts::PartList;
-use super::query::{AttributeFilter, Query, ValueFilter};
+use super::query::{AttributeFilter, Query};
+use super::value_filter::ValueFilter;
 use super::{Expression, passes, prepared};
 
 /// A trend: how the mean of a metric moves from window to window, by group.

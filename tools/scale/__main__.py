@@ -6,6 +6,7 @@ asked about the fleet that is not measured.
 """
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,10 +34,9 @@ SECONDS_MOST, MEMORY_MOST_MIB = 5.0, 320
 
 def sizes(text):
     """'100x365,1000x30' as pairs of devices and days."""
-    pairs = [tuple(int(number) for number in size.split("x")) for size in text.split(",")]
-    if not all(len(pair) == 2 and min(pair) >= 1 for pair in pairs):
-        raise argparse.ArgumentTypeError("sizes are DEVICESxDAYS, with commas between them")
-    return pairs
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of sizes: write DEVICESxDAYS, with commas between them, as 100x30,1000x365")
+    return [tuple(int(number) for number in size.split("x")) for size in text.split(",")]
 
 
 def arguments():
@@ -120,7 +120,10 @@ def table(fleets):
 def predictions(fleets, unmeasured):
     """The model: fitted to all but the largest fleets, held against those, then asked about what was not measured."""
     largest = max(fleet.readings for fleet in fleets)
-    known = [fleet for fleet in fleets if fleet.readings * 2 < largest] or fleets
+    known = [fleet for fleet in fleets if fleet.readings * 2 < largest]
+    if len({fleet.devices * fleet.days for fleet in known}) < 2:
+        print("\nNo model: a fixed part and one for each device-day need two sizes or more of less than half the readings of the largest.")
+        return
     print("\nThe model: a question takes a fixed time, and so much for each device-day; fitted by least squares of relative errors to the fleets of less than")
     print(f"half the readings of the largest ({', '.join(f'{fleet.devices}x{fleet.days}' for fleet in known)}), on two cores.\n")
     others = [fleet for fleet in fleets if fleet not in known]
