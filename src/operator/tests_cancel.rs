@@ -75,6 +75,10 @@ fn query(words: &'static str, query: Query) -> (&'static str, Ask) {
     (words, Box::new(move |store, snapshot, progress| store.query_at(snapshot, &query, Some(progress)).map(drop)))
 }
 
+fn trend(words: &'static str, trend: Trend) -> (&'static str, Ask) {
+    (words, Box::new(move |store, snapshot, progress| store.trend_at(snapshot, &trend, Some(progress)).map(drop)))
+}
+
 fn samples(words: &'static str, request: SamplesRequest) -> (&'static str, Ask) {
     let give = &|_: Table| Ok(true);
     (
@@ -115,13 +119,7 @@ fn questions() -> Vec<(&'static str, Ask)> {
         samples("samples", SamplesRequest::device("pump-1")),
         samples("aligned samples", SamplesRequest::device("pump-1").align("mode", MINUTE_NS)),
         samples("downsampled", SamplesRequest::device("pump-1").downsample(10_000).statistics(false)),
-        (
-            "trend",
-            Box::new(move |store, snapshot, progress| {
-                let trend = Trend::new(arithmetic(), minutes("4m")).by(["region"]);
-                store.trend_at(snapshot, &trend, Some(progress)).map(drop)
-            }),
-        ),
+        trend("trend", Trend::new(arithmetic(), minutes("4m")).by(["region"])),
         (
             "histogram",
             Box::new(move |store, snapshot, progress| {
