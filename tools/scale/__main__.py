@@ -124,21 +124,21 @@ def predictions(fleets, unmeasured):
     if len({fleet.devices * fleet.days for fleet in known}) < 2:
         print("\nNo model: a fixed part and one for each device-day need two sizes or more of less than half the readings of the largest.")
         return
-    print("\nThe model: a question takes a fixed time, and so much for each device-day; fitted by least squares of relative errors to the fleets of less than")
-    print(f"half the readings of the largest ({', '.join(f'{fleet.devices}x{fleet.days}' for fleet in known)}), on two cores.\n")
+    print("\nThe model: a question takes a fixed time, so much for each device, and so much for each device-day; fitted by least squares of relative errors to")
+    print(f"the fleets of less than half the readings of the largest ({', '.join(f'{fleet.devices}x{fleet.days}' for fleet in known)}), on two cores.\n")
     others = [fleet for fleet in fleets if fleet not in known]
-    print("| | fixed | each 1,000 device-days | " + " | ".join(f"{fleet.devices:,} x {fleet.days}: predicted, measured" for fleet in others)
+    print("| | fixed | each 1,000 devices | each 1,000 device-days | " + " | ".join(f"{fleet.devices:,} x {fleet.days}: predicted, measured" for fleet in others)
           + "".join(f" | {devices:,} x {days}: predicted" for devices, days in unmeasured) + " |")
-    print("|---" * (3 + len(others) + len(unmeasured)) + "|")
+    print("|---" * (4 + len(others) + len(unmeasured)) + "|")
     for name, _ in QUESTIONS:
-        fitted = model.fit([(fleet.devices * fleet.days, fleet.elapsed_ms(name, 2)) for fleet in known])
-        cells = [f"{fitted.fixed:.2f} ms", f"{fitted.each * 1e3:.3f} ms"]
-        cells += [f"{fitted.at(fleet.devices * fleet.days):,.1f}, {fleet.elapsed_ms(name, 2):,.1f} ms" for fleet in others]
-        cells += [f"{fitted.at(devices * days) / 1e3:,.2f} s" for devices, days in unmeasured]
+        fitted = model.fit([(fleet.devices, fleet.days, fleet.elapsed_ms(name, 2)) for fleet in known])
+        cells = [f"{fitted.fixed:.2f} ms", f"{fitted.each_device * 1e3:.2f} ms", f"{fitted.each_device_day * 1e3:.3f} ms"]
+        cells += [f"{fitted.at(fleet.devices, fleet.days):,.1f}, {fleet.elapsed_ms(name, 2):,.1f} ms" for fleet in others]
+        cells += [f"{fitted.at(devices, days) / 1e3:,.2f} s" for devices, days in unmeasured]
         print(f"| {name} | " + " | ".join(cells) + " |")
     for devices, days in unmeasured:
-        fitted = model.fit([(fleet.devices * fleet.days, fleet.bytes) for fleet in known])
-        print(f"\n{devices:,} devices, {days} days: {fitted.at(devices * days) / 1e9:,.0f} GB on the disk.")
+        fitted = model.fit([(fleet.devices, fleet.days, fleet.bytes) for fleet in known])
+        print(f"\n{devices:,} devices, {days} days: {fitted.at(devices, days) / 1e9:,.1f} GB on the disk.")
 
 
 def promises(fleets):

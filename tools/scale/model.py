@@ -1,36 +1,62 @@
-"""A straight line through measured times. Pure."""
+"""How a measured time grows with the fleet: a fixed part, so much for each device, so much for each device-day. Pure."""
+import itertools
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Line:
-    """A fixed part, and so much for each unit."""
+class Growth:
+    """What a time is made of."""
 
     fixed: float
-    each: float
+    each_device: float
+    each_device_day: float
 
-    def at(self, units):
-        """What the line says of so many units."""
-        return self.fixed + self.each * units
+    def at(self, devices, days):
+        """What it comes to for so many devices and days."""
+        return self.fixed + self.each_device * devices + self.each_device_day * devices * days
+
+
+def solve(matrix, right):
+    """The solution of linear equations, by elimination with pivots; `None` where there is not one."""
+    rows = [[*line, value] for line, value in zip(matrix, right)]
+    for place in range(len(rows)):
+        pivot = max(range(place, len(rows)), key=lambda row: abs(rows[row][place]))
+        rows[place], rows[pivot] = rows[pivot], rows[place]
+        if abs(rows[place][place]) < 1e-12 * max(map(abs, rows[place])) or rows[place][place] == 0:
+            return None
+        for row in range(len(rows)):
+            if row != place:
+                part = rows[row][place] / rows[place][place]
+                rows[row] = [a - part * b for a, b in zip(rows[row], rows[place])]
+    return [row[-1] / row[place] for place, row in enumerate(rows)]
+
+
+def least_squares(points, features):
+    """Weights of some features with the least squares of relative errors, and these squares."""
+    lines = [[feature / value for feature in features(devices, days)] for devices, days, value in points]
+    width = len(lines[0])
+    matrix = [[sum(line[a] * line[b] for line in lines) for b in range(width)] for a in range(width)]
+    weights = solve(matrix, [sum(line[a] for line in lines) for a in range(width)])
+    if weights is None:
+        return None, float("inf")
+    return weights, sum((sum(weight * part for weight, part in zip(weights, line)) - 1) ** 2 for line in lines)
 
 
 def fit(points):
-    """The line with the least squares of relative errors, with no negative part; `points` are pairs of units and a positive value.
+    """The growth with the least squares of relative errors of which no part is negative; `points` are devices, days and a positive value.
 
-    Relative, since times reach over orders of magnitude, and an error of the largest would hide all others.
+    Relative, since times reach over orders of magnitude, and an error of the largest would hide all others. No part is negative where the best of all
+    choices of parts is taken that has none (with three parts there are seven).
     """
-    weights = [(1 / value**2, units, value) for units, value in points]
-    total = sum(weight for weight, _, _ in weights)
-    units_sum = sum(weight * units for weight, units, _ in weights)
-    value_sum = sum(weight * value for weight, _, value in weights)
-    squares = sum(weight * units**2 for weight, units, _ in weights)
-    products = sum(weight * units * value for weight, units, value in weights)
-    determinant = total * squares - units_sum**2
-    if determinant > 0:
-        each = (total * products - units_sum * value_sum) / determinant
-        fixed = (value_sum - each * units_sum) / total
-        if each >= 0 and fixed >= 0:
-            return Line(fixed, each)
-        if each < 0:
-            return Line(value_sum / total, 0.0)
-    return Line(0.0, products / squares)
+    best, best_error = Growth(0.0, 0.0, 0.0), float("inf")
+    for chosen in itertools.chain.from_iterable(itertools.combinations(range(3), count) for count in (1, 2, 3)):
+
+        def features(devices, days, chosen=chosen):
+            return [(1.0, float(devices), float(devices * days))[place] for place in chosen]
+
+        weights, error = least_squares(points, features)
+        # More parts must explain more, not the rounding of the same.
+        if weights is not None and min(weights) >= 0 and error < best_error * (1 - 1e-9) - 1e-15:
+            parts = dict(zip(chosen, weights))
+            best, best_error = Growth(*(parts.get(place, 0.0) for place in range(3))), error
+    return best
