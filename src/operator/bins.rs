@@ -92,7 +92,10 @@ impl Bins {
             }
             (Self::Width(width), Some((least, greatest))) => {
                 if !(least.is_finite() && greatest.is_finite()) {
-                    return Err(wrong(format!("values from {least} to {greatest} can not be cut by a width")));
+                    let message =
+                        format!("values from {least} to {greatest} fill more bins of a width than there can be");
+                    let error = Error::new(ErrorKind::LimitExceeded, message);
+                    return Err(error.advise("say from where to where: 0:100:20"));
                 }
                 let (first, last) = (multiple_below(least, *width), multiple_below(greatest, *width) + 1.0);
                 let count = limited(last - first)?;
