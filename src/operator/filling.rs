@@ -8,7 +8,7 @@ use std::iter::Peekable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, MetricType};
 use crate::store::Progress;
-use crate::time::{Timestamp, Window};
+use crate::time::{TimeRange, Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::Finished;
@@ -42,13 +42,7 @@ impl<'a> Filling<'a> {
     pub(super) fn groups(&self, finished: Vec<Finished>, cells: &mut Vec<Cell>) -> Result<Vec<Finished>> {
         let windows = || finished.iter().map(|finished| finished.window);
         let (Some(earliest), Some(latest)) = (windows().min(), windows().max()) else { return Ok(finished) };
-        let range = self.query.range;
-        let first = if range.from == Timestamp::MIN { earliest } else { self.every.start_of(range.from) };
-        let last = if range.to == Timestamp::MAX {
-            latest
-        } else {
-            self.every.start_of(Timestamp::from_nanoseconds(range.to.nanoseconds() - 1))
-        };
+        let (first, last) = reach(self.query.range, self.every, (earliest, latest));
         let mut pace = Pace::new(self.progress);
         let groups = finished.chunk_by(|a, b| a.group == b.group).count();
         let windows = self.windows((first, last), self.most / groups, &mut pace)?;
@@ -194,6 +188,17 @@ impl<'a> Filling<'a> {
         }
         Ok(())
     }
+}
+
+/// The first and the last window that are filled, given those that have samples.
+pub(super) fn reach(
+    range: TimeRange,
+    every: Window,
+    (earliest, latest): (Timestamp, Timestamp),
+) -> (Timestamp, Timestamp) {
+    let last = |to: Timestamp| every.start_of(Timestamp::from_nanoseconds(to.nanoseconds() - 1));
+    let first = if range.from == Timestamp::MIN { earliest } else { every.start_of(range.from) };
+    (first, if range.to == Timestamp::MAX { latest } else { last(range.to) })
 }
 
 fn span_ns(from: Timestamp, to: Timestamp) -> f64 {

@@ -64,6 +64,7 @@ impl Store {
             return Err(Error::new(ErrorKind::InvalidInput, "a gap is longer than some positive duration"));
         }
         let counters = ScanCounters::default();
+        counters.count_segments(snapshot, request.range);
         let scan = all_metrics(snapshot, request.range, &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();

@@ -14,9 +14,8 @@ use super::answer::{behind_groups, compare_keys};
 use super::bins::Bins;
 use super::cohort::{self, GroupKey};
 use super::explain::Explain;
-use super::query::{AttributeFilter, Query};
+use super::query::{Query, narrowed_as_its_query};
 use super::run::DeviceRun;
-use super::value_filter::ValueFilter;
 use super::{Expression, looks, passes, prepared, query_snapshot};
 
 /// A histogram of a metric.
@@ -39,49 +38,9 @@ impl Histogram {
         self.query = self.query.every(window);
         self
     }
-
-    /// One histogram per value of these attributes, as they were at the time of each sample.
-    #[must_use]
-    pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
-        self.query = self.query.by(attributes);
-        self
-    }
-
-    /// Only samples of devices that had an attribute then.
-    #[must_use]
-    pub fn filter(mut self, filter: AttributeFilter) -> Self {
-        self.query = self.query.filter(filter);
-        self
-    }
-
-    /// Only instants at which a metric passes.
-    #[must_use]
-    pub fn filter_value(mut self, filter: ValueFilter) -> Self {
-        self.query = self.query.filter_value(filter);
-        self
-    }
-
-    /// Only samples from an instant (in) to another (out).
-    #[must_use]
-    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
-        self.query = self.query.between(from, to);
-        self
-    }
-
-    /// Aligns metrics of different clocks, as [`Query::tolerance_ns`].
-    #[must_use]
-    pub fn tolerance_ns(mut self, tolerance_ns: i64) -> Self {
-        self.query = self.query.tolerance_ns(tolerance_ns);
-        self
-    }
-
-    /// Whether statistics may answer for values (they do by default).
-    #[must_use]
-    pub fn statistics(mut self, allowed: bool) -> Self {
-        self.query = self.query.statistics(allowed);
-        self
-    }
 }
+
+narrowed_as_its_query!(Histogram);
 
 impl Store {
     /// Counts the values in each bin at this moment: group columns and `window` (named and ordered as by [`Store::query`]), `bin_from` (in),
@@ -132,6 +91,7 @@ impl Store {
             Bins::Width(_) => match extremes(self, snapshot, &query, (&counters, progress))? {
                 Some(extremes) => Some(histogram.bins.cut(Some(extremes))?),
                 None => {
+                    counters.count_segments(snapshot, query.range);
                     let explain = Explain::of(&counters, started, planned, threads);
                     return Ok((Table::new(columns(&query, unit)), explain));
                 }
@@ -139,13 +99,7 @@ impl Store {
             _ => Some(histogram.bins.cut(None)?),
         };
         let prepared = prepared::Prepared::new(snapshot, &query)?;
-        let execution = passes::Execution {
-            prepared: &prepared,
-            snapshot,
-            counters: &counters,
-            budget_bytes: self.options().memory_bytes / 4,
-            progress,
-        };
+        let execution = passes::Execution::new(self, &prepared, snapshot, (&counters, progress));
         self.install(|| {
             execution.run(&mut |groups| {
                 groups.into_iter().try_for_each(|(key, list)| {

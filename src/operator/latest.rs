@@ -83,6 +83,7 @@ impl Store {
         };
         let counters = ScanCounters::default();
         let handles = metrics.iter().map(|metric| metric.handle).collect();
+        counters.count_segments(snapshot, request.range);
         let scan = Scan::new(snapshot, request.range, handles, &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();

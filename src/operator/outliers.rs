@@ -89,6 +89,7 @@ impl Store {
             ));
         }
         let counters = ScanCounters::default();
+        counters.count_segments(snapshot, request.range);
         let scan = Scan::new(snapshot, request.range, vec![definition.handle], &counters, progress)?;
         let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
         let planned = Instant::now();

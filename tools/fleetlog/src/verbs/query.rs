@@ -46,18 +46,15 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
     if let Some(limit) = arguments.limit {
         query = query.limit(limit);
     }
+    if arguments.count_only {
+        query = query.count_rows();
+    }
     let reading = open_reader(common, &arguments.store)?;
     note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.query_at(&reading.snapshot, &query, Some(progress))?))
     })?;
-    if arguments.count_only {
-        let mut count = Table::with_names(&["rows"]);
-        count.push(vec![Cell::Integer(table.rows().len() as i64)])?;
-        Output::new(common).table(&count)?;
-    } else {
-        Output::new(common).table(&table)?;
-    }
+    Output::new(common).table(&table)?;
     Ok(Outcome::Done)
 }
 
