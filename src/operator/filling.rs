@@ -27,6 +27,8 @@ pub(super) struct Filling<'a> {
     /// Of each metric whether its values are numbers, and whole ones.
     numbers: Vec<bool>,
     wholes: Vec<bool>,
+    /// Of each metric what stands for none of it where an aggregate is one of its values.
+    nothings: Vec<Cell>,
     progress: Option<&'a Progress>,
 }
 
@@ -34,8 +36,14 @@ impl<'a> Filling<'a> {
     pub(super) fn new(prepared: &'a Prepared<'_>, every: Window, most: usize, progress: Option<&'a Progress>) -> Self {
         let (query, places) = (prepared.query, 0..prepared.expressions.len());
         let numbers = places.clone().map(|place| prepared.metric_type(place) != MetricType::Text).collect();
-        let wholes = places.map(|place| prepared.is_whole(place)).collect();
-        Self { query, every, named: query.by.len() + 1, most, numbers, wholes, progress }
+        let wholes = places.clone().map(|place| prepared.is_whole(place)).collect();
+        let nothing = |place| match prepared.metric_type(place) {
+            MetricType::Boolean => Cell::Boolean(false),
+            MetricType::Integer => Cell::Integer(0),
+            _ => Cell::Float(0.0),
+        };
+        let nothings = places.map(nothing).collect();
+        Self { query, every, named: query.by.len() + 1, most, numbers, wholes, nothings, progress }
     }
 
     /// Fills the windows of each group, which stand together, in order; cells of new rows come behind those of the others.
@@ -133,6 +141,7 @@ impl<'a> Filling<'a> {
                     *cell = match aggregate {
                         _ if *cell != Cell::Null || !self.numbers[usize::from(metric)] => continue,
                         Aggregate::Histogram => continue,
+                        Aggregate::First | Aggregate::Last => self.nothings[usize::from(metric)].clone(),
                         aggregate if self.wholes[usize::from(metric)] && aggregate.keeps_type() => Cell::Integer(0),
                         _ => Cell::Float(0.0),
                     };

@@ -37,6 +37,7 @@ mod run;
 mod runs;
 mod samples;
 mod sketch;
+mod stray;
 mod top;
 mod totals;
 mod trend;
@@ -73,6 +74,7 @@ pub use outliers::OutliersRequest;
 pub use query::{AttributeFilter, Fill, Query, attribute};
 pub use samples::SamplesRequest;
 pub use sketch::RELATIVE_ERROR;
+pub use stray::{EarlyStrays, early_strays};
 pub use trend::Trend;
 pub use value_filter::{Comparison, ValueFilter};
 

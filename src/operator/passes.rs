@@ -99,7 +99,7 @@ impl<'a> Execution<'a> {
     pub(super) fn run(&self, take: &mut Take<'_>) -> Result<()> {
         let query = self.prepared.query;
         self.counters.count_segments(self.snapshot, query.range);
-        let devices = cohort::devices(self.snapshot, &query.attributes, query.range)?;
+        let devices = cohort::devices(self.snapshot, &query.attributes, query.range, self.progress)?;
         self.progress.inspect(|progress| progress.set_total(devices.len() as u64));
         let Some((first, last)) = stored_range(self.snapshot, query.range) else { return Ok(()) };
         let to = if last == i64::MAX { Timestamp::MAX } else { Timestamp::from_nanoseconds(last + 1) };

@@ -23,13 +23,13 @@ pub enum Fill {
     /// No row.
     #[default]
     None,
-    /// A row of zeros: nothing was there, so that sums, deltas and rates are 0 too. Histograms and texts stay empty.
+    /// A row of zeros: nothing was there, so that sums, deltas and rates are 0 too, and the first and last of booleans false. Histograms and texts stay empty.
     Zero,
     /// A row without values.
     Null,
     /// The values of the window before.
     Previous,
-    /// A straight line from the window before to the one after; whole numbers become floats, texts stay out.
+    /// A straight line from the window before to the one after; whole numbers become floats, texts, and the first and last of booleans, stay out.
     Linear,
 }
 
