@@ -82,6 +82,9 @@ pub(super) struct RunFinder<'a> {
 
 impl<'a> RunFinder<'a> {
     /// The first run at or after a row; rows before it lie in no stretch.
+    ///
+    /// Inlined, because a caller that copies a run from where it was just written waits for all that was written before it.
+    #[inline(always)]
     pub(super) fn next(&self, times: &mut impl Instants, mut from: usize) -> Result<Option<Run>> {
         // Each round ends a run of samples or skips some: stretches without samples cost nothing.
         while from < times.rows() {

@@ -5,19 +5,19 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::store::SpareLists;
+use crate::store::{SpareList, SpareLists};
 
 /// Values, none of them NaN.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ValueList {
-    values: Vec<f64>,
+    room: SpareList,
     spare: Option<Arc<SpareLists>>,
 }
 
 impl ValueList {
     /// An empty list, which takes room where it needs it.
     pub(super) fn new(spare: Option<&Arc<SpareLists>>) -> Self {
-        Self { values: Vec::new(), spare: spare.cloned() }
+        Self { room: SpareList::default(), spare: spare.cloned() }
     }
 
     /// An empty list of the same kind, with room for so many values.
@@ -25,23 +25,23 @@ impl ValueList {
         let mut list = Self::new(self.spare.as_ref());
         if values > 0 {
             list.take_room(values);
-            list.values.reserve_exact(values);
+            list.room.values.reserve_exact(values);
         }
         list
     }
 
     fn take_room(&mut self, values: usize) {
-        if self.values.capacity() == 0
+        if self.room.values.capacity() == 0
             && let Some(spare) = &self.spare
         {
-            self.values = spare.take(values);
+            self.room = spare.take(values);
         }
     }
 
     /// Appends those of some values that are not NaN.
     pub(super) fn extend_known(&mut self, values: &[f64]) {
         self.take_room(values.len());
-        extend_known(&mut self.values, values);
+        extend_known(&mut self.room.values, values);
     }
 }
 
@@ -49,14 +49,14 @@ impl Deref for ValueList {
     type Target = [f64];
 
     fn deref(&self) -> &[f64] {
-        &self.values
+        &self.room.values
     }
 }
 
 impl Drop for ValueList {
     fn drop(&mut self) {
         if let Some(spare) = &self.spare {
-            spare.give(std::mem::take(&mut self.values));
+            spare.give(std::mem::take(&mut self.room));
         }
     }
 }

@@ -47,7 +47,7 @@ pub use progress::Progress;
 pub use rejections::{KeptRejection, REJECTIONS_MAX};
 pub use segment_ref::SegmentRef;
 pub use snapshot::Snapshot;
-pub(crate) use spare::SpareLists;
+pub(crate) use spare::{SpareList, SpareLists};
 
 use core::{Core, lock};
 
