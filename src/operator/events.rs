@@ -70,6 +70,7 @@ impl Store {
             let found = cohort::stretches(snapshot, device, &[], &request.attributes, request.range, &mut keys);
             stretches.insert(device.id.as_str(), found.into_iter().map(|stretch| stretch.range).collect());
         }
+        drop(pace);
         progress.inspect(|progress| progress.set_total(1));
         snapshot.visit_events(request.range, request.kind, progress, &mut |event| {
             look(progress)?;

@@ -39,6 +39,9 @@ type Span = (i64, i64, u64);
 /// [`crate::ErrorKind::NotFound`] for an unknown attribute or device, [`crate::ErrorKind::InvalidInput`] for an empty range,
 /// [`crate::ErrorKind::Corruption`], [`crate::ErrorKind::Io`].
 pub fn early_strays(snapshot: &Snapshot, filters: &[AttributeFilter], range: TimeRange) -> Result<Option<EarlyStrays>> {
+    if !may_have_gaps(snapshot) {
+        return Ok(None);
+    }
     let mut spans = spans(snapshot)?;
     spans.retain(|(first, last, _)| {
         range.touches(Timestamp::from_nanoseconds(*first), Timestamp::from_nanoseconds(*last))
@@ -73,6 +76,20 @@ pub fn early_strays(snapshot: &Snapshot, filters: &[AttributeFilter], range: Tim
         first: Timestamp::from_nanoseconds(first).max(range.from),
         rest_from: Timestamp::from_nanoseconds(rest_from),
     }))
+}
+
+/// Whether the times of segments and chunks alone leave room for a gap.
+fn may_have_gaps(snapshot: &Snapshot) -> bool {
+    let segments = snapshot.segments().iter().map(|segment| segment.entry.times);
+    let mut times: Vec<(i64, i64)> =
+        segments.chain(snapshot.chunks().iter().filter_map(|chunk| chunk.times())).collect();
+    times.sort_unstable();
+    let mut end = i64::MAX;
+    times.into_iter().any(|(first, last)| {
+        let gap = first.saturating_sub(end).max(last.saturating_sub(first));
+        end = if end == i64::MAX { last } else { end.max(last) };
+        gap >= GAP_NS
+    })
 }
 
 /// The rows of a snapshot in spans, each shorter than a gap: a segment of wrong clocks holds years, and is looked into.

@@ -23,6 +23,7 @@ fn asked(place: &Place, verb: &str, words: &[&str]) -> (String, String) {
     (out, told)
 }
 
+/// As `asked`, only what stood on stderr.
 fn told(place: &Place, verb: &str, words: &[&str]) -> String {
     asked(place, verb, words).1
 }
@@ -35,7 +36,7 @@ fn plant() -> Place {
     for day in 1..=9 {
         csv.push_str(&format!("a,2025-01-0{day},{day},on,true\nb,2025-01-0{day}T01:00:00Z,{day},off,false\n"));
     }
-    assert_eq!(import(&place, "plant.csv", &csv), "");
+    import(&place, "plant.csv", &csv);
     good(&["attribute", "set", &place.store, "--device", "a", "--attribute", "region=north", "--from", "2025-01-01"]);
     place
 }
@@ -46,6 +47,9 @@ fn an_empty_answer_says_why() {
     let query = |words: &[&str]| told(&place, "query", &[&POWER[..], words].concat());
     assert_eq!(query(&[]), "");
     assert_eq!(query(&["--from", "2026-01-01"]), "no row: no value lies in the range\n");
+    let words = [&["query", place.store.as_str()], &POWER[..], &["--from", "2026-01-01", "--explain"]].concat();
+    let explained: serde_json::Value = serde_json::from_slice(&run(&words).stderr).unwrap();
+    assert_eq!(explained["blocks"].as_u64(), Some(0), "the object stands alone");
     assert!(query(&["--filter", "mode=eco"]).starts_with("no row: no value is there and passes --filter\n"));
     let both = query(&["--filter", "power>100", "--where", "region=north", "--to", "2025-01-03"]);
     assert!(both.starts_with("no row: no value lies in the range and passes --where and --filter\n"), "{both}");
@@ -64,7 +68,7 @@ fn an_empty_answer_says_why() {
         assert_eq!(told, format!("no row: no {what} lies in the range\n"), "{verb}");
     }
     let samples = told(&place, "samples", &["--device", "a", "--from", "2026-01-01"]);
-    assert_eq!(samples, "no row: no sample in the range of 'a' is there\n");
+    assert_eq!(samples, "no row: no sample of 'a' lies in the range\n");
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn what_a_sensor_says_last_is_its_last_number() {
     import(&place, "nan.csv", "device,time,power,level\na,2025-01-01,1,2\na,2025-01-02,NaN,3\nb,2025-01-02,NaN,\n");
     let (latest, _) = asked(&place, "latest", &["--metric", "power"]);
     assert_eq!(latest, "device,metric,time,value,unit\na,power,2025-01-01T00:00:00Z,1,\n");
-    assert!(good(&["latest", "--help"]).contains("NaN left out"));
+    assert!(good(&["latest", "--help"]).contains("NaN is left out"));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(crate) struct Common {
     /// No progress and no notes.
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) quiet: bool,
-    /// Prints how the answer came about, as one JSON object on stderr.
+    /// Prints how the answer came about, as one JSON object on stderr, without notes about the answer.
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) explain: bool,
     /// Runs a query so many times on the open store; `--explain` then has median, minimum and maximum.
@@ -98,7 +98,9 @@ pub(crate) enum Verb {
     Trend(TrendArguments),
     /// Prints the rows of one device, oldest first.
     Samples(SamplesArguments),
-    /// Prints the last value of every metric of each device, NaN left out: its time says how old it is.
+    /// Prints the last value of every metric of each device.
+    ///
+    /// NaN is left out, as by every aggregate but count_nan: the time of the last number says how old it is.
     Latest(LatestArguments),
     /// Counts gaps in each device's timestamps.
     Gaps(GapsArguments),

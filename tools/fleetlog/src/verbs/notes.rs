@@ -1,6 +1,6 @@
 //! Notes on stderr beside an answer: what was asked for in vain, left out, or can not be told.
 //!
-//! Guarantees: `--quiet` silences all of them; none changes the answer or the exit code, and none reads values.
+//! Guarantees: `--quiet` silences all of them, and so does `--explain`, whose object stands alone; none changes the answer or the exit code, and none reads values.
 
 use fleetlog::operator::{AttributeFilter, Expression, ValueFilter, early_strays, unknown_values};
 use fleetlog::{Cell, Snapshot, Table, TimeRange, Window};
@@ -16,17 +16,29 @@ const TEST_WINDOWS: i64 = 8;
 #[derive(Default)]
 pub(super) struct Asked<'a> {
     pub(super) cohort: Option<&'a Cohort>,
+    /// Whether there is a range of time, where there is no cohort that says so.
+    pub(super) ranged: bool,
     pub(super) expressions: Vec<&'a Expression>,
     pub(super) filters: &'a [ValueFilter],
     pub(super) tolerance: bool,
 }
 
-/// Tells of values that a condition asks for and that no device ever had: an answer without them is no surprise then.
-pub(super) fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[AttributeFilter]) {
+fn is_silent(common: &Common) -> bool {
+    common.quiet || common.explain
+}
+
+fn note(common: &Common, text: &str) {
+    progress::note(is_silent(common), text);
+}
+
+/// Tells of values that a condition asks for and that no device ever had: an answer without them is no surprise then. Says whether there
+/// are any.
+pub(super) fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[AttributeFilter]) -> bool {
     const SHOWN: usize = 5;
-    if common.quiet {
-        return;
+    if is_silent(common) {
+        return false;
     }
+    let mut are_there = false;
     for unknown in unknown_values(snapshot, conditions) {
         let known = match unknown.known.as_slice() {
             // That there is no such attribute is an error of its own.
@@ -39,22 +51,24 @@ pub(super) fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[A
             known => format!("there are {}", known.join(", ")),
         };
         let (name, value) = (unknown.attribute.escape_debug(), unknown.value.escape_debug());
-        progress::note(common.quiet, &format!("no device ever had {name} '{value}'; {known}"));
+        note(common, &format!("no device ever had {name} '{value}'; {known}"));
+        are_there = true;
     }
+    are_there
 }
 
 /// Says why an answer has no row, as far as the question tells.
 pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &Asked<'_>) {
-    if common.quiet || !is_empty {
+    if is_silent(common) || !is_empty {
         return;
     }
-    let ranged = asked.cohort.is_some_and(|cohort| cohort.from.is_some() || cohort.to.is_some());
+    let ranged = asked.ranged || asked.cohort.is_some_and(|cohort| cohort.from.is_some() || cohort.to.is_some());
     let mut passed: Vec<&str> = Vec::new();
     passed.extend(asked.cohort.filter(|cohort| !cohort.conditions.is_empty()).map(|_| "--where"));
     passed.extend((!asked.filters.is_empty()).then_some("--filter"));
     let range = if ranged { " lies in the range" } else { " is there" };
     let passed = if passed.is_empty() { String::new() } else { format!(" and passes {}", passed.join(" and ")) };
-    progress::note(common.quiet, &format!("no row: no {what}{range}{passed}"));
+    note(common, &format!("no row: no {what}{range}{passed}"));
     if asked.filters.iter().any(ValueFilter::passes_nothing) {
         progress::note(
             common.quiet,
@@ -64,7 +78,7 @@ pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &As
     let together = asked.expressions.iter().any(|expression| expression.names().len() > 1);
     if !asked.tolerance && (together || !asked.filters.is_empty()) {
         let text = "metrics are put together where they have a sample at the same instant; --tolerance takes those of other clocks";
-        progress::note(common.quiet, text);
+        note(common, text);
     }
 }
 
@@ -73,13 +87,13 @@ pub(super) fn note_zone(common: &Common, every: Option<Window>, zone: Option<&st
     if zone.is_some() && every.is_some_and(|every| every.fixed_ns().is_some()) {
         let text = "--zone moves days, weeks, months and years (1d is a day there); windows of hours and less begin at multiples of \
                     their length in UTC";
-        progress::note(common.quiet, text);
+        note(common, text);
     }
 }
 
 /// Says that a question about all time begins with a few samples of wrong clocks, long before all others.
 pub(super) fn note_strays(common: &Common, snapshot: &Snapshot, cohort: &Cohort) -> Result<(), Failure> {
-    if common.quiet || cohort.from.is_some() {
+    if is_silent(common) || cohort.from.is_some() {
         return Ok(());
     }
     let (from, to) = cohort.range();
@@ -93,7 +107,7 @@ pub(super) fn note_strays(common: &Common, snapshot: &Snapshot, cohort: &Cohort)
         let text = format!(
             "{devices} a few samples from {first} on, long before all others (a wrong clock?); --from {day} leaves them out"
         );
-        progress::note(common.quiet, &text);
+        note(common, &text);
     }
     Ok(())
 }
@@ -113,5 +127,5 @@ pub(super) fn note_few_windows(common: &Common, trends: &Table) {
             format!("{lines} of {all} trends: a line takes {LINE_WINDOWS} windows with samples, p_value {TEST_WINDOWS}")
         }
     };
-    progress::note(common.quiet, &format!("not_estimable: {what}; ask for shorter windows or a longer time"));
+    note(common, &format!("not_estimable: {what}; ask for shorter windows or a longer time"));
 }

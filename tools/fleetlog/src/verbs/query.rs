@@ -51,7 +51,7 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
         query = query.count_rows();
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.query_at(&reading.snapshot, &query, Some(progress))?))
     })?;
@@ -61,10 +61,11 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
         expressions: arguments.metric.iter().flat_map(|named| &named.0).collect(),
         filters: &arguments.filter,
         tolerance: arguments.tolerance.is_some(),
+        ..Asked::default()
     };
     note_empty(
         common,
-        table.rows().is_empty() || arguments.count_only && table.rows()[0][0] == Cell::Integer(0),
+        !is_told && (table.rows().is_empty() || arguments.count_only && table.rows()[0][0] == Cell::Integer(0)),
         "value",
         &asked,
     );
@@ -91,7 +92,7 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
         trend = trend.tolerance_ns(tolerance_ns);
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
     })?;
@@ -101,8 +102,9 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
         expressions: vec![&arguments.metric],
         filters: &arguments.filter,
         tolerance: arguments.tolerance.is_some(),
+        ..Asked::default()
     };
-    note_empty(common, table.rows().is_empty(), "value", &asked);
+    note_empty(common, table.rows().is_empty() && !is_told, "value", &asked);
     note_few_windows(common, &table);
     note_strays(common, &reading.snapshot, &arguments.cohort)?;
     Ok(Outcome::Done)
@@ -127,7 +129,7 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
         histogram = histogram.tolerance_ns(tolerance_ns);
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || {
             Ok(reading.store.histogram_at(&reading.snapshot, &histogram, Some(progress))?)
@@ -139,8 +141,9 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
         expressions: vec![&arguments.metric],
         filters: &arguments.filter,
         tolerance: arguments.tolerance.is_some(),
+        ..Asked::default()
     };
-    note_empty(common, table.rows().is_empty(), "value", &asked);
+    note_empty(common, table.rows().is_empty() && !is_told, "value", &asked);
     if arguments.every.is_some() {
         note_strays(common, &reading.snapshot, &arguments.cohort)?;
     }

@@ -67,14 +67,9 @@ pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<O
     })?;
     let rows = sink.rows;
     let outcome = sink.finish()?;
-    // Its range is its own, and no condition narrows it.
-    let range = if arguments.from.is_some() || arguments.to.is_some() { "in the range " } else { "" };
-    note_empty(
-        common,
-        rows == 0,
-        &format!("sample {range}of '{}'", arguments.device.escape_debug()),
-        &Asked::default(),
-    );
+    let ranged = arguments.from.is_some() || arguments.to.is_some();
+    let what = format!("sample of '{}'", arguments.device.escape_debug());
+    note_empty(common, rows == 0, &what, &Asked { ranged, ..Asked::default() });
     Ok(outcome)
 }
 
@@ -88,13 +83,13 @@ pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Out
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.latest(&reading.snapshot, &request, Some(progress))?))
     })?;
     let is_empty = table.rows().is_empty();
     Output::new(common).table(&table)?;
-    note_empty(common, is_empty, "value", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
+    note_empty(common, is_empty && !is_told, "value", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
     Ok(Outcome::Done)
 }
 
@@ -105,13 +100,13 @@ pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.gaps(&reading.snapshot, &request, Some(progress))?))
     })?;
     let is_empty = table.rows().is_empty();
     Output::new(common).table(&table)?;
-    note_empty(common, is_empty, "sample", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
+    note_empty(common, is_empty && !is_told, "sample", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
     Ok(Outcome::Done)
 }
 
@@ -123,13 +118,13 @@ pub(crate) fn outliers(common: &Common, arguments: &OutliersArguments) -> Result
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.outliers(&reading.snapshot, &request, Some(progress))?))
     })?;
     let is_empty = table.rows().is_empty();
     Output::new(common).table(&table)?;
-    note_empty(common, is_empty, "sample", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
+    note_empty(common, is_empty && !is_told, "sample", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
     Ok(Outcome::Done)
 }
 
@@ -143,7 +138,7 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
         request = request.filter(condition.clone());
     }
     let reading = open_reader(common, &arguments.store)?;
-    note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
+    let is_told = note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let mut sink = Sink { output: Output::new(common), rows: 0, failure: None };
     let names = ["device", "time", "kind", "labels"];
     let mut first = true;
@@ -168,7 +163,7 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
     let outcome = sink.finish()?;
     let asked = Asked { cohort: Some(&arguments.cohort), ..Asked::default() };
     let what = arguments.kind.map_or("event".to_owned(), |kind| format!("event of the kind {}", kind.as_str()));
-    note_empty(common, rows == 0, &what, &asked);
+    note_empty(common, rows == 0 && !is_told, &what, &asked);
     Ok(outcome)
 }
 
