@@ -49,7 +49,7 @@ impl Intervals {
 
     fn median(&mut self) -> Option<f64> {
         if let Some(many) = &mut self.many {
-            return many.percentile(50.0, (&[], &mut Vec::new()));
+            return many.percentile(50.0);
         }
         let count: u64 = self.exact.values().sum();
         let at = |rank: u64| {

@@ -1,14 +1,12 @@
 //! The values of a group: all of them while they are few, then a sketch.
 //!
 //! Whether a group is exact is decided on its total count, since a part that is too large makes the whole too large.
-//!
-//! The values of many small groups, one after the other, lie in one list that they share: see [`Distribution::extend_listed`].
 
 use std::collections::BTreeMap;
 
 use super::bins::BinCounts;
 use super::sketch::{INFINITE_POWER, Sketch, power_of, two_to};
-use super::value_list::{ValueList, extend_known};
+use super::value_list::extend_known;
 
 /// The most values that are kept as they are.
 pub const EXACT_MAX: usize = 65_536;
@@ -19,9 +17,6 @@ const NEAR_END: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) enum Distribution {
     Exact(Vec<f64>),
-    /// As exact, in a list that several share: where they begin there, and how many they are; at least one, so that a list of
-    /// which nothing is shared can be dropped.
-    Listed(usize, usize),
     Sketch(Box<Sketch>),
     /// Only how many lie in each of some bins.
     Bins(BinCounts),
@@ -34,48 +29,7 @@ impl Default for Distribution {
 }
 
 impl Distribution {
-    /// Adds values to those of a group, in a list that groups share, as long as they follow each other there; NaN among them are
-    /// skipped.
-    pub(super) fn extend_listed(&mut self, values: &[f64], list: &mut ValueList) {
-        let (from, count) = match self {
-            Self::Exact(kept) if kept.is_empty() => (list.len(), 0),
-            Self::Listed(from, count) => (*from, *count),
-            _ => return self.extend(values),
-        };
-        if from + count != list.len() || count + values.len() > EXACT_MAX {
-            self.own(list);
-            return self.extend(values);
-        }
-        list.extend_known(values);
-        if list.len() > from {
-            *self = Self::Listed(from, list.len() - from);
-        }
-    }
-
-    /// Takes its values out of the list that it shares.
-    pub(super) fn own(&mut self, list: &[f64]) {
-        if let Self::Listed(from, count) = *self {
-            // A power of two doubles up to the limit, and not beyond it.
-            let mut kept = Vec::with_capacity(count.next_power_of_two());
-            kept.extend_from_slice(&list[from..from + count]);
-            *self = Self::Exact(kept);
-        }
-    }
-
-    /// Takes its values from one list to another.
-    pub(super) fn relist(&mut self, list: &[f64], other: &mut ValueList) {
-        if let Self::Listed(from, count) = *self {
-            *self = Self::Listed(other.len(), count);
-            other.extend_known(&list[from..from + count]);
-        }
-    }
-
-    /// Values that it has in a list.
-    pub(super) fn listed(&self) -> usize {
-        if let Self::Listed(_, count) = self { *count } else { 0 }
-    }
-
-    /// Adds values, where it shares no list; NaN among them are skipped.
+    /// Adds values; NaN among them are skipped.
     pub(super) fn extend(&mut self, values: &[f64]) {
         if let Self::Bins(bins) = self {
             return bins.extend(values);
@@ -108,13 +62,10 @@ impl Distribution {
         }
     }
 
-    /// Adds another; neither shares a list.
+    /// Adds another.
     pub(super) fn merge(&mut self, other: Self) {
         match other {
             Self::Exact(values) => self.extend(&values),
-            Self::Listed(..) => {
-                debug_assert!(false, "values in a shared list are merged once they are taken out of it")
-            }
             Self::Bins(theirs) => {
                 if let Self::Bins(ours) = self {
                     ours.merge(&theirs);
@@ -129,82 +80,80 @@ impl Distribution {
         }
     }
 
-    /// Adds another, whose values may lie in its list; ours may lie in another.
-    pub(super) fn merge_listed(&mut self, theirs: Self, their_list: &[f64], list: &mut ValueList) {
-        match theirs {
-            Self::Listed(from, count) => self.extend_listed(&their_list[from..from + count], list),
-            theirs => {
-                self.own(list);
-                self.merge(theirs);
+    /// A percentile, by linear interpolation between ranks.
+    pub(super) fn percentile(&mut self, percent: f64) -> Option<f64> {
+        match self {
+            Self::Exact(values) => {
+                let count = values.len() as u64;
+                interpolated(count, percent, |rank, _| {
+                    near_end(values, rank as usize).unwrap_or_else(|| neighbours(values, rank as usize))
+                })
             }
+            Self::Sketch(sketch) => {
+                interpolated(sketch.count, percent, |rank, last| (sketch.at(rank), sketch.at((rank + 1).min(last))))
+            }
+            Self::Bins(_) => None,
         }
     }
 
-    /// A percentile, by linear interpolation between ranks; `list` is what it shares, of which it takes its own into a room to be
-    /// put in order.
-    pub(super) fn percentile(&mut self, percent: f64, (list, room): (&[f64], &mut Vec<f64>)) -> Option<f64> {
-        let count = match self {
-            Self::Exact(values) => values.len() as u64,
-            Self::Listed(_, count) => *count as u64,
-            Self::Sketch(sketch) => sketch.count,
-            Self::Bins(_) => return None,
-        };
-        let last = count.checked_sub(1)?;
-        let (below, part) = place_of(percent, last);
-        let (low, high) = match self {
-            Self::Exact(values) => match near_end(values, below as usize) {
-                Some(found) => found,
-                None => neighbours(values, below as usize),
-            },
-            Self::Listed(from, count) => {
-                let values = &list[*from..*from + *count];
-                near_end(values, below as usize).unwrap_or_else(|| {
-                    room.clear();
-                    room.extend_from_slice(values);
-                    neighbours(room, below as usize)
-                })
-            }
-            Self::Sketch(sketch) => (sketch.at(below), sketch.at((below + 1).min(last))),
-            Self::Bins(_) => return None,
-        };
-        // Equal ends stay what they are, also infinities.
-        Some(if part == 0.0 || low == high { low + 0.0 } else { low + part * (high - low) })
-    }
-
-    /// Counts by power of two, as text; `list` is what it shares.
-    pub(super) fn histogram(&self, list: &[f64]) -> String {
-        let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
-        let mut count = |values: &[f64]| {
-            let positive = values.iter().filter(|value| **value > 0.0);
-            positive.clone().for_each(|value| *counts.entry(power_of(*value)).or_default() += 1);
-            values.len() as u64 - positive.count() as u64
-        };
-        let low = match self {
-            Self::Exact(values) => count(values),
-            Self::Listed(from, length) => count(&list[*from..*from + *length]),
+    /// Counts by power of two, as text.
+    pub(super) fn histogram(&self) -> String {
+        match self {
+            Self::Exact(values) => histogram_of(values),
             Self::Sketch(sketch) => {
-                counts.extend(sketch.powers.iter());
-                sketch.negative.iter().map(|(_, count)| count).sum::<u64>() + sketch.zero
+                let low = sketch.negative.iter().map(|(_, count)| count).sum::<u64>() + sketch.zero;
+                text_of(low, &sketch.powers.iter().collect())
             }
-            Self::Bins(_) => 0,
-        };
-        let mut parts: Vec<String> = (low > 0).then(|| format!("(..0]:{low}")).into_iter().collect();
-        parts.extend(counts.iter().map(|(power, count)| match *power {
-            INFINITE_POWER => format!("[inf]:{count}"),
-            power => format!("[{},{}):{count}", two_to(power), two_to(power + 1)),
-        }));
-        parts.join(" ")
+            Self::Bins(_) => text_of(0, &BTreeMap::new()),
+        }
     }
 
-    /// What it takes beside its own place and a list that it shares.
+    /// What it takes beside its own place.
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Exact(values) => values.capacity() * 8,
-            Self::Listed(..) => 0,
             Self::Sketch(sketch) => sketch.memory_bytes(),
             Self::Bins(bins) => bins.memory_bytes(),
         }
     }
+}
+
+/// A percentile of values, none of them NaN, which are put in order in a room.
+pub(super) fn percentile_of(values: &[f64], percent: f64, room: &mut Vec<f64>) -> Option<f64> {
+    interpolated(values.len() as u64, percent, |rank, _| {
+        near_end(values, rank as usize).unwrap_or_else(|| {
+            room.clear();
+            room.extend_from_slice(values);
+            neighbours(room, rank as usize)
+        })
+    })
+}
+
+/// A percentile of so many values, given those of a rank and of the one after it; they are told the last rank.
+fn interpolated(count: u64, percent: f64, at: impl FnOnce(u64, u64) -> (f64, f64)) -> Option<f64> {
+    let last = count.checked_sub(1)?;
+    let (rank, part) = place_of(percent, last);
+    let (low, high) = at(rank, last);
+    // Equal ends stay what they are, also infinities.
+    Some(if part == 0.0 || low == high { low + 0.0 } else { low + part * (high - low) })
+}
+
+/// Counts of values by power of two, as text.
+pub(super) fn histogram_of(values: &[f64]) -> String {
+    let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
+    let positive = values.iter().filter(|value| **value > 0.0);
+    positive.clone().for_each(|value| *counts.entry(power_of(*value)).or_default() += 1);
+    text_of(values.len() as u64 - positive.count() as u64, &counts)
+}
+
+/// Counts of what is not above zero, and by power of two.
+fn text_of(low: u64, counts: &BTreeMap<i32, u64>) -> String {
+    let mut parts: Vec<String> = (low > 0).then(|| format!("(..0]:{low}")).into_iter().collect();
+    parts.extend(counts.iter().map(|(power, count)| match *power {
+        INFINITE_POWER => format!("[inf]:{count}"),
+        power => format!("[{},{}):{count}", two_to(power), two_to(power + 1)),
+    }));
+    parts.join(" ")
 }
 
 /// The values of a rank and of the one after it (of the last rank the value itself), where the rank lies near the last.
@@ -281,11 +230,11 @@ mod tests {
     #[test]
     fn known_quantiles() {
         // Type 7 of Hyndman and Fan, as R's default: quantile(c(1,2,3,4), .25) is 1.75.
-        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]).percentile(25.0, (&[], &mut Vec::new())), Some(1.75));
-        assert_eq!(of(&[5.0]).percentile(90.0, (&[], &mut Vec::new())), Some(5.0));
-        assert_eq!(of(&[]).percentile(50.0, (&[], &mut Vec::new())), None);
-        assert_eq!(of(&[1.0, f64::NAN, 3.0]).percentile(50.0, (&[], &mut Vec::new())), Some(2.0));
-        assert_eq!(of(&[0.5, 3.0, 2.0, -1.0]).histogram(&[]), "(..0]:1 [0.5,1):1 [2,4):2");
+        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]).percentile(25.0), Some(1.75));
+        assert_eq!(of(&[5.0]).percentile(90.0), Some(5.0));
+        assert_eq!(of(&[]).percentile(50.0), None);
+        assert_eq!(of(&[1.0, f64::NAN, 3.0]).percentile(50.0), Some(2.0));
+        assert_eq!(of(&[0.5, 3.0, 2.0, -1.0]).histogram(), "(..0]:1 [0.5,1):1 [2,4):2");
     }
 
     #[test]
@@ -294,7 +243,7 @@ mod tests {
         let mut values = of(&(0..=1_000).map(f64::from).collect::<Vec<f64>>());
         for tenth in 0..=1_000 {
             let percent: f64 = format!("{}.{}", tenth / 10, tenth % 10).parse().unwrap();
-            assert_eq!(values.percentile(percent, (&[], &mut Vec::new())), Some(f64::from(tenth)), "p{percent}");
+            assert_eq!(values.percentile(percent), Some(f64::from(tenth)), "p{percent}");
         }
         assert_eq!(place_of(99.999_99, 10_000_000), (9_999_999, 0.0));
         assert_eq!(place_of(100.0, 7), (7, 0.0));
@@ -312,7 +261,7 @@ mod tests {
             let (least, next) = (f64::from_bits(1), f64::from_bits(2));
             let top = 2.0_f64.powi(1_023);
             assert_eq!(
-                distribution.histogram(&[]),
+                distribution.histogram(),
                 format!(
                     "(..0]:{times} [{least},{next}):{times} [1,2):{times} [4,8):{times} [8,16):{times} [{top},inf):{times} [inf]:{times}"
                 )
@@ -332,7 +281,7 @@ mod tests {
                 let place = percent / 100.0 * (sorted.len() - 1) as f64;
                 let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
                 let expected = if low == high { low } else { low + place.fract() * (high - low) };
-                let found = of(&values).percentile(percent, (&[], &mut Vec::new())).unwrap();
+                let found = of(&values).percentile(percent).unwrap();
                 prop_assert!(found == expected || (found - expected).abs() <= 1e-12, "p{percent} of {values:?}: {found}, {expected}");
             }
         }
@@ -355,11 +304,11 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let place = percent / 100.0 * (sorted.len() - 1) as f64;
             let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-            let quantile = whole.percentile(percent, (&[], &mut Vec::new())).unwrap();
+            let quantile = whole.percentile(percent).unwrap();
             let error = |value: f64| value.abs() * RELATIVE_ERROR * 1.000_001;
             prop_assert!(low - error(low) <= quantile && quantile <= high + error(high));
-            prop_assert_eq!(left.percentile(percent, (&[], &mut Vec::new())).unwrap().to_bits(), quantile.to_bits());
-            prop_assert_eq!(right.percentile(percent, (&[], &mut Vec::new())).unwrap().to_bits(), quantile.to_bits());
+            prop_assert_eq!(left.percentile(percent).unwrap().to_bits(), quantile.to_bits());
+            prop_assert_eq!(right.percentile(percent).unwrap().to_bits(), quantile.to_bits());
         }
     }
 }

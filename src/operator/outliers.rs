@@ -17,7 +17,7 @@ use super::cohort;
 use super::column::Samples;
 use super::explain::Explain;
 use super::fleet::by_device;
-use super::packed::first_where;
+use super::packed_filter::first_where;
 use super::partial::Partial;
 use super::prepared::metric;
 use super::query::AttributeFilter;

@@ -11,7 +11,8 @@ use crate::segment::EncodedSlice;
 use crate::time::TimeRange;
 
 use super::column::passing;
-use super::packed::{GroupMask, Kept, PackedColumn, PackedFilter, PackedPart};
+use super::packed::{PackedColumn, PackedPart};
+use super::packed_filter::{GroupMask, Kept, PackedFilter};
 use super::run::DeviceRun;
 use super::runs::{Instants, PresentTimes, Run};
 

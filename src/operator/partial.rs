@@ -16,6 +16,7 @@ use super::aggregate::{Aggregate, Needs};
 use super::bins::{BinCounts, Edges};
 use super::distribution::Distribution;
 use super::moments::{Moments, moments};
+use super::part_values::PartValues;
 use super::totals::Totals;
 use super::value_list::ValueList;
 
@@ -43,7 +44,7 @@ pub(super) struct Partial {
     count: u64,
     count_nan: u64,
     totals: Totals,
-    values: Option<Distribution>,
+    values: Option<PartValues>,
     more: Option<Box<More>>,
 }
 
@@ -75,26 +76,19 @@ pub(super) struct RunSummary {
 impl Partial {
     /// Counts the values in bins from now on, if nothing was counted yet.
     pub(super) fn count_in(&mut self, edges: &Arc<Edges>) {
-        self.values.get_or_insert_with(|| Distribution::Bins(BinCounts::new(edges)));
+        self.values.get_or_insert_with(|| PartValues::Own(Distribution::Bins(BinCounts::new(edges))));
     }
 
     /// How many values lie in each bin.
     pub(super) fn bins(&self) -> Option<&BinCounts> {
-        match &self.values {
-            Some(Distribution::Bins(bins)) => Some(bins),
-            _ => None,
-        }
+        self.values.as_ref().and_then(PartValues::bins)
     }
 
     /// Counts a block by its statistics: `false`, and nothing added, where its values lie in different bins.
     pub(super) fn add_binned(&mut self, known: &BlockStatistics) -> bool {
-        match &mut self.values {
-            Some(Distribution::Bins(bins)) => {
-                let wholes = known.integers.map(|[min, max, ..]| (min, max));
-                known.count == 0 || bins.add_between((known.min, known.max), wholes, known.count)
-            }
-            _ => false,
-        }
+        let Some(bins) = self.values.as_mut().and_then(PartValues::bins_mut) else { return false };
+        let wholes = known.integers.map(|[min, max, ..]| (min, max));
+        known.count == 0 || bins.add_between((known.min, known.max), wholes, known.count)
     }
 
     /// Adds samples of one device in time order: `integers` beside the values where they are whole. Values for quantiles are added
@@ -151,25 +145,13 @@ impl Partial {
 
     /// Adds values for quantiles, to the list that the parts share where they fit there; NaN among them are skipped.
     pub(super) fn add_values(&mut self, values: &[f64], list: &mut ValueList) {
-        self.values.get_or_insert_default().extend_listed(values, list);
+        self.values.get_or_insert_default().extend(values, list);
     }
 
     /// Counts whole numbers in bins; `false`, and nothing done, where it has none.
     pub(super) fn add_wholes_to_bins(&mut self, values: &[i64]) -> bool {
-        match &mut self.values {
-            Some(Distribution::Bins(bins)) => {
-                bins.extend_wholes(values);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Takes values for quantiles out of the list that the parts share.
-    pub(super) fn own_values(&mut self, list: &[f64]) {
-        if let Some(values) = &mut self.values {
-            values.own(list);
-        }
+        let bins = self.values.as_mut().and_then(PartValues::bins_mut);
+        bins.map(|bins| bins.extend_wholes(values)).is_some()
     }
 
     /// Takes values for quantiles from one list to another.
@@ -179,14 +161,9 @@ impl Partial {
         }
     }
 
-    /// Whether it has values for quantiles, or counts of them.
-    pub(super) fn has_values(&self) -> bool {
-        self.values.is_some()
-    }
-
     /// How many values it has in a list that parts share.
     pub(super) fn listed(&self) -> usize {
-        self.values.as_ref().map_or(0, Distribution::listed)
+        self.values.as_ref().map_or(0, PartValues::listed)
     }
 
     /// Adds what a run adds up to, all of it only where `more` than counts, sums and extremes are needed.
@@ -286,14 +263,15 @@ impl Partial {
         }
     }
 
-    /// Adds a later part; neither has values in a list that parts share.
-    pub(super) fn merge(&mut self, mut other: Self) {
-        match (&mut self.values, other.values.take()) {
-            (Some(ours), Some(theirs)) => ours.merge(theirs),
-            (ours @ None, theirs) => *ours = theirs,
-            _ => {}
+    /// Adds a later part; values of either that lie in the list of its side become our own.
+    pub(super) fn merge(&mut self, mut theirs: Self, lists: (&[f64], &[f64])) {
+        if let Some(values) = theirs.values.take() {
+            match &mut self.values {
+                Some(ours) => ours.merge(values, lists),
+                ours @ None => *ours = Some(values.owned(lists.1)),
+            }
         }
-        self.merge_rest(&mut other);
+        self.merge_rest(&mut theirs);
     }
 
     /// Adds what a later part holds beside values.
@@ -422,7 +400,7 @@ impl Partial {
         let texts =
             |more: &More| more.texts.as_ref().map_or(0, |texts| texts.iter().map(|(_, text)| text.len() + 40).sum());
         self.more.as_ref().map_or(0, |more| size_of::<More>() + texts(more))
-            + self.values.as_ref().map_or(0, Distribution::heap_bytes)
+            + self.values.as_ref().map_or(0, PartValues::heap_bytes)
     }
 }
 

@@ -197,14 +197,10 @@ impl<K: Ord + Copy> PartList<K> {
     }
 
     /// Adds a part, whose values lie in a list, to one of ours.
-    fn merge_part(&mut self, place: usize, mut theirs: Partial, list: &[f64]) {
+    fn merge_part(&mut self, place: usize, theirs: Partial, list: &[f64]) {
         let ours = &mut self.partials[place];
         let before = (ours.heap_bytes(), ours.listed());
-        if theirs.has_values() {
-            ours.own_values(&self.values);
-            theirs.own_values(list);
-        }
-        ours.merge(theirs);
+        ours.merge(theirs, (&self.values, list));
         self.heap_bytes = (self.heap_bytes + ours.heap_bytes()).saturating_sub(before.0);
         self.listed = (self.listed + ours.listed()).saturating_sub(before.1);
     }

@@ -38,10 +38,10 @@ impl ValueList {
         }
     }
 
-    /// Appends those of some values that are not NaN.
-    pub(super) fn extend_known(&mut self, values: &[f64]) {
-        self.take_room(values.len());
-        extend_known(&mut self.room.values, values);
+    /// Its values, with room for so many more.
+    pub(super) fn with_room(&mut self, values: usize) -> &mut Vec<f64> {
+        self.take_room(values);
+        &mut self.room.values
     }
 }
 
