@@ -117,6 +117,12 @@ impl ValueFilter {
         self.order_of_integer(value).is_some_and(|order| self.comparison.holds(order))
     }
 
+    /// The metric that is compared.
+    #[must_use]
+    pub fn metric_name(&self) -> &str {
+        &self.metric
+    }
+
     /// Whether no number passes, since it is compared with NaN.
     #[must_use]
     pub fn passes_nothing(&self) -> bool {

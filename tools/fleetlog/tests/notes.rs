@@ -50,7 +50,11 @@ fn an_empty_answer_says_why() {
     let words = [&["query", place.store.as_str()], &POWER[..], &["--from", "2026-01-01", "--explain"]].concat();
     let explained: serde_json::Value = serde_json::from_slice(&run(&words).stderr).unwrap();
     assert_eq!(explained["blocks"].as_u64(), Some(0), "the object stands alone");
-    assert!(query(&["--filter", "mode=eco"]).starts_with("no row: no value is there and passes --filter\n"));
+    let clocks = "metrics are put together where they have a sample at the same instant; --tolerance takes those of other clocks\n";
+    let passed = "no row: no value is there and passes --filter\n";
+    assert_eq!(query(&["--filter", "mode=eco"]), format!("{passed}{clocks}"));
+    assert_eq!(query(&["--filter", "mode=eco", "--tolerance", "5m"]), passed);
+    assert_eq!(query(&["--filter", "power>100"]), passed);
     let both = query(&["--filter", "power>100", "--where", "region=north", "--to", "2025-01-03"]);
     assert!(both.starts_with("no row: no value lies in the range and passes --where and --filter\n"), "{both}");
     let nan = query(&["--filter", "power!=nan"]);

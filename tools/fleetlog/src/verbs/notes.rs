@@ -2,6 +2,8 @@
 //!
 //! Guarantees: `--quiet` silences all of them, and so does `--explain`, whose object stands alone; none changes the answer or the exit code, and none reads values.
 
+use std::collections::BTreeSet;
+
 use fleetlog::operator::{AttributeFilter, Expression, ValueFilter, early_strays, unknown_values};
 use fleetlog::{Cell, Snapshot, Table, TimeRange, Window};
 
@@ -75,8 +77,10 @@ pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &As
             "nothing compares with NaN: aggregates leave it out by themselves, and count_nan counts it",
         );
     }
-    let together = asked.expressions.iter().any(|expression| expression.names().len() > 1);
-    if !asked.tolerance && (together || !asked.filters.is_empty()) {
+    let compared = asked.filters.iter().map(ValueFilter::metric_name);
+    let named = asked.expressions.iter().flat_map(|expression| expression.names()).map(String::as_str);
+    let metrics: BTreeSet<&str> = named.chain(compared).collect();
+    if !asked.tolerance && metrics.len() > 1 {
         let text = "metrics are put together where they have a sample at the same instant; --tolerance takes those of other clocks";
         note(common, text);
     }
