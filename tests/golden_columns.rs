@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fleetlog::codec::{
-    GROUP_VALUES, GroupTimes, PackedTimes, PackedValues, Tier, decode_times, decode_values, decode_values_at,
-    times_encoding, values_encoding,
+    GROUP_VALUES, GroupTimes, PackedTimes, PackedValues, decode_times, decode_values, decode_values_at, times_encoding,
+    values_encoding,
 };
 use fleetlog::{MetricType, TextValues, Value, Values};
 
@@ -37,23 +37,19 @@ fn doubles() -> Vec<f64> {
     values
 }
 
-fn columns() -> Vec<(&'static str, Tier, Values)> {
+fn columns() -> Vec<(&'static str, Values)> {
     let dictionary: Vec<Arc<str>> = ["on", "off", "", "Störung"].map(Arc::from).to_vec();
     let codes = (0..COUNT as u32).map(|place| if place < 4 { place } else { place / 40 % 4 }).collect();
     // Divided by three: no decimals.
     let thirds = (0..COUNT).map(|place| level(place) as f64 / 3.0).collect();
     vec![
-        (
-            "grouped integers",
-            Tier::Fast,
-            Values::Integer((0..COUNT).map(|place| place * place % 1_013 - 500).collect()),
-        ),
-        ("grouped decimals", Tier::Fast, Values::Float(decimals())),
-        ("compressed integers", Tier::Cold, Values::Integer((0..COUNT).map(|place| level(place) << 20).collect())),
-        ("compressed decimals", Tier::Cold, Values::Float(decimals())),
-        ("compressed floats", Tier::Cold, Values::Float(thirds)),
-        ("compressed texts", Tier::Cold, Values::Text(TextValues { dictionary, codes })),
-        ("real doubles", Tier::Fast, Values::Float(doubles())),
+        ("grouped integers", Values::Integer((0..COUNT).map(|place| place * place % 1_013 - 500).collect())),
+        ("grouped decimals", Values::Float(decimals())),
+        ("compressed integers", Values::Integer((0..COUNT).map(|place| level(place) << 20).collect())),
+        ("compressed decimals", Values::Float(decimals())),
+        ("compressed floats", Values::Float(thirds)),
+        ("compressed texts", Values::Text(TextValues { dictionary, codes })),
+        ("real doubles", Values::Float(doubles())),
     ]
 }
 
@@ -64,29 +60,8 @@ fn times() -> Vec<i64> {
 }
 
 #[test]
-#[ignore = "makes golden columns that are not there yet: those that are, are never made again"]
-fn make_golden_columns() {
-    let write = |name: &str, bytes: &[u8]| match std::fs::File::create_new(golden(name)) {
-        Ok(mut file) => std::io::Write::write_all(&mut file, bytes).unwrap(),
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{name}"),
-    };
-    for (name, tier, values) in columns() {
-        let mut bytes = Vec::new();
-        tier.encode_values(&values, &mut bytes).unwrap();
-        assert_eq!(values_encoding(&bytes), name);
-        write(&name.replace(' ', "-"), &bytes);
-    }
-    for (name, tier) in [("grouped", Tier::Fast), ("compressed", Tier::Cold)] {
-        let mut bytes = Vec::new();
-        tier.encode_times(&times(), &mut bytes);
-        assert_eq!(times_encoding(&bytes), name);
-        write(&format!("{name}-times"), &bytes);
-    }
-}
-
-#[test]
 fn golden_columns_are_read() {
-    for (name, _, values) in columns() {
+    for (name, values) in columns() {
         let bytes = std::fs::read(golden(&name.replace(' ', "-"))).unwrap();
         assert_eq!(values_encoding(&bytes), name);
         let read = decode_values(&bytes, values.metric_type(), values.len()).unwrap();
@@ -103,7 +78,7 @@ fn golden_columns_are_read() {
 /// Columns in groups are also read where they lie: bounds, sums, whole numbers and exceptions of each group are those of its values.
 #[test]
 fn golden_columns_in_groups_are_read_where_they_lie() {
-    for (name, _, values) in columns() {
+    for (name, values) in columns() {
         let bytes = std::fs::read(golden(&name.replace(' ', "-"))).unwrap();
         let packed = PackedValues::read(&bytes, values.metric_type(), values.len()).unwrap();
         assert_eq!(packed.is_some(), name.starts_with("grouped"), "{name}");
@@ -141,7 +116,7 @@ fn golden_columns_in_groups_are_read_where_they_lie() {
 
 #[test]
 fn parts_of_golden_columns_are_read() {
-    for (name, _, values) in columns() {
+    for (name, values) in columns() {
         let bytes = std::fs::read(golden(&name.replace(' ', "-"))).unwrap();
         for (from, to) in [(0, 0), (0, 4), (255, 257), (256, 512), (299, 700), (699, 700)] {
             let part = decode_values_at(&bytes, values.metric_type(), values.len(), from..to).unwrap();

@@ -67,28 +67,21 @@ const AGGREGATES: [Aggregate; 15] = [
     Aggregate::Stddev,
 ];
 
-/// What blocks can answer as they are stored: all but growth and slope; and parts of it, which go other ways: whole groups that
-/// are added up unread, statistics, values for quantiles alone.
-const PACKED: [&[Aggregate]; 5] = [
-    &[
-        Aggregate::Count,
-        Aggregate::CountNan,
-        Aggregate::Min,
-        Aggregate::Max,
-        Aggregate::First,
-        Aggregate::Last,
-        Aggregate::Sum,
-        Aggregate::Mean,
-        Aggregate::Variance,
-        Aggregate::Median,
-        Aggregate::Percentile(90.0),
-        Aggregate::Stddev,
-    ],
-    &[Aggregate::Count, Aggregate::Sum, Aggregate::CountNan, Aggregate::Mean],
-    &[Aggregate::Min, Aggregate::Max, Aggregate::Mean],
-    &[Aggregate::Count, Aggregate::First, Aggregate::Last, Aggregate::Max, Aggregate::Stddev, Aggregate::Slope],
-    &[Aggregate::Median, Aggregate::Sum, Aggregate::Percentile(10.0), Aggregate::Count],
-];
+/// Lists that go different ways: all; what blocks can answer as they are stored, which is all but growth and slope; and parts of it, by
+/// turns: whole groups that are added up unread, statistics, ends with a slope, values for quantiles alone.
+fn lists(turn: usize) -> [Vec<Aggregate>; 3] {
+    use Aggregate::{
+        Count, CountNan, Delta, First, Last, Max, Mean, Median, Min, Percentile, Rate, Slope, Stddev, Sum,
+    };
+    let packed = AGGREGATES.into_iter().filter(|aggregate| !matches!(aggregate, Delta | Rate | Slope)).collect();
+    let parts: [&[Aggregate]; 4] = [
+        &[Count, Sum, CountNan, Mean],
+        &[Min, Max, Mean],
+        &[Count, First, Last, Max, Stddev, Slope],
+        &[Median, Sum, Percentile(10.0), Count],
+    ];
+    [AGGREGATES.to_vec(), packed, parts[turn % parts.len()].to_vec()]
+}
 
 /// The metric that only grows: a decrease is a reset.
 const COUNTER: &str = "errors";
@@ -269,7 +262,7 @@ fn ask_all(run: &Run, path: &std::path::Path, questions: &[(Question, Expected)]
     let single = Store::open_read_only(path, Options { threads: 1, ..options() }).unwrap();
     let sealed = run.store().snapshot().unwrap().chunks().is_empty();
     for (place, (question, expected)) in questions.iter().enumerate() {
-        for aggregates in [&AGGREGATES[..], PACKED[0], PACKED[1 + place % (PACKED.len() - 1)]] {
+        for aggregates in &lists(place) {
             for statistics in [true, false] {
                 let query = ask(question, Expression::metric(question.metric));
                 let query = query.aggregate(aggregates.to_vec()).statistics(statistics);

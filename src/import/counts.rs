@@ -1,5 +1,6 @@
 //! What an import ends with: counts, and the rejections that are kept.
 
+use std::collections::BTreeSet;
 use std::ops::AddAssign;
 
 use crate::ingest::Rejection;
@@ -8,7 +9,7 @@ use crate::ingest::Rejection;
 pub(super) const REJECTIONS_KEPT_MAX: usize = 10_000;
 
 /// What became of the rows of a file (or of several, added up).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ImportCounts {
     /// Rows read, whatever became of them.
@@ -28,10 +29,12 @@ pub struct ImportCounts {
     pub empty: u64,
     /// Devices import: devices whose attributes the store had already, all of them.
     pub unchanged: u64,
+    /// Samples: metrics of which the file has true or false in some rows and numbers in others, so that true became 1 and false 0.
+    pub mixed_booleans: BTreeSet<String>,
 }
 
 impl AddAssign for ImportCounts {
-    fn add_assign(&mut self, other: Self) {
+    fn add_assign(&mut self, mut other: Self) {
         self.rows_read += other.rows_read;
         self.stored += other.stored;
         self.overwritten += other.overwritten;
@@ -40,6 +43,7 @@ impl AddAssign for ImportCounts {
         self.rejections_kept += other.rejections_kept;
         self.empty += other.empty;
         self.unchanged += other.unchanged;
+        self.mixed_booleans.append(&mut other.mixed_booleans);
     }
 }
 

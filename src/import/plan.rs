@@ -36,6 +36,9 @@ pub(super) struct PlannedMetric {
     pub(super) name: MetricName,
     pub(super) unit: Option<String>,
     pub(super) kind: Kind,
+    /// Whether some of its values were true or false, and whether some were numbers.
+    pub(super) has_booleans: bool,
+    pub(super) has_numbers: bool,
 }
 
 /// The plan of a file: for each column what it is, and the metrics in order of their number.
@@ -133,7 +136,14 @@ impl Plan {
         let unit = options.units.iter().find(|(metric, _)| metric == name.as_str()).map(|(_, unit)| unit.clone());
         let forced = options.text_columns.iter().any(|text| text == column).then_some(Kind::Text);
         let kind = forced.or_else(|| self.known.get(name.as_str()).copied()).unwrap_or(Kind::Open);
-        self.metrics.push(PlannedMetric { column: column.to_owned(), name, unit, kind });
+        self.metrics.push(PlannedMetric {
+            column: column.to_owned(),
+            name,
+            unit,
+            kind,
+            has_booleans: false,
+            has_numbers: false,
+        });
         self.columns.push(number);
         Ok(())
     }

@@ -259,6 +259,9 @@ impl<'a> RecordBlocks<'a> {
             Err(reason) => return Ok(Err(reason)),
         };
         for (number, parsed) in &self.scratch.values {
+            let metric = &mut self.plan.metrics[*number as usize];
+            metric.has_booleans |= matches!(parsed, Parsed::Boolean(_));
+            metric.has_numbers |= matches!(parsed, Parsed::Integer(_) | Parsed::Float(_));
             let value = match parsed {
                 Parsed::Boolean(value) => Scalar::Boolean(*value),
                 Parsed::Integer(value) => Scalar::Integer(*value),

@@ -206,6 +206,8 @@ fn attempt(store: &Store, setup: &Setup<'_>, order: Order) -> Result<Option<(Imp
     counts.overwritten = assembled.overwritten;
     counts.kept_apart = assembled.kept_apart;
     counts.rejected = intake.rejections.count;
+    let mixed = source.metrics().iter().filter(|metric| metric.has_booleans && metric.has_numbers);
+    counts.mixed_booleans = mixed.map(|metric| metric.name.to_string()).collect();
     if counts.stored > 0 {
         setup.options.counters.iter().for_each(|metric| load.batch().nature(metric, Nature::Counter));
         let loaded = load.commit()?;

@@ -47,7 +47,12 @@ pub(super) struct Source {
 impl Source {
     /// Opens a file and finds out what it is.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let opening = |error| Error::io(error, "opening", path);
+        let opening = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::new(ErrorKind::NotFound, "there is no such file").at_path(path).caused_by(error)
+            }
+            _ => Error::io(error, "opening a file", path),
+        };
         let mut file = File::open(path).map_err(opening)?;
         if file.metadata().map_err(opening)?.is_dir() {
             return Err(Error::new(ErrorKind::InvalidInput, "it is a folder, not a file").at_path(path));

@@ -90,7 +90,7 @@ impl FileSystem for RealFileSystem {
         let file = File::open(folder).map_err(|error| Error::io(error, "opening a folder", folder))?;
         match file.try_lock() {
             Ok(()) => Ok(FolderHold(file)),
-            Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::StoreHeld, "another writer has it open")
+            Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::StoreHeld, "its folder is locked")
                 .at_path(folder)
                 .advise("close the other writer, or open the store for reading")),
             Err(TryLockError::Error(error)) => Err(Error::io(error, "locking a folder", folder)),

@@ -369,11 +369,7 @@ fn translate(error: &rocksdb::Error, path: &Path) -> Error {
     let lower = text.to_lowercase();
     let (kind, message, advice) = if lower.contains("lock hold by current process") || lower.contains("while lock file")
     {
-        (
-            ErrorKind::StoreHeld,
-            "another writer has the store open".to_owned(),
-            "close the other writer, or open for reading only",
-        )
+        (ErrorKind::StoreHeld, "its RocksDB is locked".to_owned(), "close the other writer, or open for reading only")
     } else if lower.contains("no space left") || lower.contains("quota exceeded") || lower.contains("file too large") {
         (ErrorKind::OutOfSpace, text, "free some space, close the store and open it again")
     } else if lower.contains("too many open files") {

@@ -61,7 +61,7 @@ impl Aggregate {
 
     /// Whether it is a whole number where the values are.
     pub(super) fn keeps_type(self) -> bool {
-        matches!(self, Self::Sum | Self::Min | Self::Max | Self::First | Self::Last | Self::Delta)
+        matches!(self, Self::Sum | Self::Min | Self::Max | Self::Delta)
     }
 
     /// Whether it counts or adds up: nothing adds to it in a window without samples, so that it is never filled.

@@ -20,7 +20,6 @@ use crate::time::{TimeRange, Timestamp};
 use super::column::{number, passing};
 use super::query::Query;
 use super::run::DeviceRun;
-use super::trend::Trend;
 
 /// No sample at or before the row is young enough.
 const ABSENT: u32 = u32::MAX;
@@ -52,15 +51,6 @@ impl Query {
     #[must_use]
     pub fn tolerance_ns(mut self, tolerance_ns: i64) -> Self {
         self.tolerance_ns = Some(tolerance_ns);
-        self
-    }
-}
-
-impl Trend {
-    /// Aligns metrics of different clocks, as [`Query::tolerance_ns`].
-    #[must_use]
-    pub fn tolerance_ns(mut self, tolerance_ns: i64) -> Self {
-        self.query = self.query.tolerance_ns(tolerance_ns);
         self
     }
 }

@@ -8,14 +8,18 @@ use roaring::RoaringBitmap;
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{AttributeValue, Cell, DeviceId};
-use crate::store::Snapshot;
+use crate::store::{Progress, Snapshot};
 use crate::time::{TimeRange, Timestamp};
 
 use super::answer::compare_texts;
+use super::looks::Pace;
 use super::query::{AttributeFilter, attribute};
 
 /// The name that stands for a device's id among attributes.
 pub(super) const DEVICE: &str = "device";
+
+/// What it takes to find when a device passes one of several conditions, in units of work: some microseconds.
+pub(super) const LOOKED_AT_UNITS: usize = 8;
 
 /// The values of a group's attributes, absent ones empty.
 pub(super) type GroupKey = Vec<String>;
@@ -37,6 +41,7 @@ pub(super) fn devices<'a>(
     snapshot: &'a Snapshot,
     filters: &[AttributeFilter],
     range: TimeRange,
+    progress: Option<&Progress>,
 ) -> Result<Vec<&'a DeviceEntry>> {
     check_range(range)?;
     let known = snapshot.attributes().attributes();
@@ -67,11 +72,19 @@ pub(super) fn devices<'a>(
     // Of several conditions each may hold at a time of its own.
     let together =
         |entry: &DeviceEntry| !stretches(snapshot, entry, &[], filters, range, &mut BTreeMap::new()).is_empty();
-    let takes_part = |entry: &&DeviceEntry| {
-        let Some((some, whole)) = &cohort else { return true };
-        whole.contains(entry.handle.0) || (some.contains(entry.handle.0) && (filters.len() == 1 || together(entry)))
-    };
-    let mut devices: Vec<&DeviceEntry> = snapshot.catalog().devices().filter(takes_part).collect();
+    let mut devices: Vec<&DeviceEntry> = Vec::new();
+    let mut pace = Pace::new(progress);
+    for entry in snapshot.catalog().devices() {
+        let (some, whole) = cohort
+            .as_ref()
+            .map_or((true, true), |(some, whole)| (some.contains(entry.handle.0), whole.contains(entry.handle.0)));
+        let is_looked_at = some && !whole && filters.len() > 1;
+        // All that was said of each attribute is laid over the others.
+        pace.done(if is_looked_at { LOOKED_AT_UNITS * filters.len() } else { 1 })?;
+        if whole || (some && (!is_looked_at || together(entry))) {
+            devices.push(entry);
+        }
+    }
     devices.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(devices)
 }
@@ -100,7 +113,7 @@ pub fn cohort_stretches(
     filters: &[AttributeFilter],
     range: TimeRange,
 ) -> Result<Vec<(DeviceId, Vec<TimeRange>)>> {
-    let devices = devices(snapshot, filters, range)?;
+    let devices = devices(snapshot, filters, range, None)?;
     let of = |device: &DeviceEntry| {
         let found = stretches(snapshot, device, &[], filters, range, &mut BTreeMap::new());
         (device.id.clone(), found.into_iter().map(|stretch| stretch.range).collect())

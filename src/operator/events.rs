@@ -8,7 +8,7 @@ use crate::store::{Progress, Snapshot, Store};
 use crate::time::{TimeRange, Timestamp};
 
 use super::cohort;
-use super::looks::look;
+use super::looks::{Pace, look};
 use super::query::AttributeFilter;
 
 /// Which events: all, until they are narrowed.
@@ -62,16 +62,16 @@ impl Store {
         visit: &mut dyn FnMut(&Event) -> Result<bool>,
     ) -> Result<()> {
         let mut keys = std::collections::BTreeMap::new();
-        let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
-        let stretches: HashMap<&str, Vec<TimeRange>> = devices
-            .iter()
-            .map(|device| {
-                let found = cohort::stretches(snapshot, device, &[], &request.attributes, request.range, &mut keys);
-                (device.id.as_str(), found.into_iter().map(|stretch| stretch.range).collect())
-            })
-            .collect();
+        let devices = cohort::devices(snapshot, &request.attributes, request.range, progress)?;
+        let mut stretches: HashMap<&str, Vec<TimeRange>> = HashMap::with_capacity(devices.len());
+        let mut pace = Pace::new(progress);
+        for device in &devices {
+            pace.done(1 + cohort::LOOKED_AT_UNITS * request.attributes.len())?;
+            let found = cohort::stretches(snapshot, device, &[], &request.attributes, request.range, &mut keys);
+            stretches.insert(device.id.as_str(), found.into_iter().map(|stretch| stretch.range).collect());
+        }
         progress.inspect(|progress| progress.set_total(1));
-        snapshot.events(request.range, request.kind, &mut |event| {
+        snapshot.visit_events(request.range, request.kind, progress, &mut |event| {
             look(progress)?;
             let inside = stretches.get(event.device.as_str());
             if inside.is_some_and(|ranges| ranges.iter().any(|range| range.contains(event.time))) {

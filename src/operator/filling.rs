@@ -8,7 +8,7 @@ use std::iter::Peekable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, MetricType};
 use crate::store::Progress;
-use crate::time::{Timestamp, Window};
+use crate::time::{TimeRange, Timestamp, Window};
 
 use super::aggregate::Aggregate;
 use super::answer::Finished;
@@ -27,6 +27,8 @@ pub(super) struct Filling<'a> {
     /// Of each metric whether its values are numbers, and whole ones.
     numbers: Vec<bool>,
     wholes: Vec<bool>,
+    /// Of each metric what stands for none of it where an aggregate is one of its values.
+    nothings: Vec<Cell>,
     progress: Option<&'a Progress>,
 }
 
@@ -34,21 +36,21 @@ impl<'a> Filling<'a> {
     pub(super) fn new(prepared: &'a Prepared<'_>, every: Window, most: usize, progress: Option<&'a Progress>) -> Self {
         let (query, places) = (prepared.query, 0..prepared.expressions.len());
         let numbers = places.clone().map(|place| prepared.metric_type(place) != MetricType::Text).collect();
-        let wholes = places.map(|place| prepared.is_whole(place)).collect();
-        Self { query, every, named: query.by.len() + 1, most, numbers, wholes, progress }
+        let wholes = places.clone().map(|place| prepared.is_whole(place)).collect();
+        let nothing = |place| match prepared.metric_type(place) {
+            MetricType::Boolean => Cell::Boolean(false),
+            MetricType::Integer => Cell::Integer(0),
+            _ => Cell::Float(0.0),
+        };
+        let nothings = places.map(nothing).collect();
+        Self { query, every, named: query.by.len() + 1, most, numbers, wholes, nothings, progress }
     }
 
     /// Fills the windows of each group, which stand together, in order; cells of new rows come behind those of the others.
     pub(super) fn groups(&self, finished: Vec<Finished>, cells: &mut Vec<Cell>) -> Result<Vec<Finished>> {
         let windows = || finished.iter().map(|finished| finished.window);
         let (Some(earliest), Some(latest)) = (windows().min(), windows().max()) else { return Ok(finished) };
-        let range = self.query.range;
-        let first = if range.from == Timestamp::MIN { earliest } else { self.every.start_of(range.from) };
-        let last = if range.to == Timestamp::MAX {
-            latest
-        } else {
-            self.every.start_of(Timestamp::from_nanoseconds(range.to.nanoseconds() - 1))
-        };
+        let (first, last) = reach(self.query.range, self.every, (earliest, latest));
         let mut pace = Pace::new(self.progress);
         let groups = finished.chunk_by(|a, b| a.group == b.group).count();
         let windows = self.windows((first, last), self.most / groups, &mut pace)?;
@@ -139,6 +141,7 @@ impl<'a> Filling<'a> {
                     *cell = match aggregate {
                         _ if *cell != Cell::Null || !self.numbers[usize::from(metric)] => continue,
                         Aggregate::Histogram => continue,
+                        Aggregate::First | Aggregate::Last => self.nothings[usize::from(metric)].clone(),
                         aggregate if self.wholes[usize::from(metric)] && aggregate.keeps_type() => Cell::Integer(0),
                         _ => Cell::Float(0.0),
                     };
@@ -194,6 +197,17 @@ impl<'a> Filling<'a> {
         }
         Ok(())
     }
+}
+
+/// The first and the last window that are filled, given those that have samples.
+pub(super) fn reach(
+    range: TimeRange,
+    every: Window,
+    (earliest, latest): (Timestamp, Timestamp),
+) -> (Timestamp, Timestamp) {
+    let last = |to: Timestamp| every.start_of(Timestamp::from_nanoseconds(to.nanoseconds() - 1));
+    let first = if range.from == Timestamp::MIN { earliest } else { every.start_of(range.from) };
+    (first, if range.to == Timestamp::MAX { latest } else { last(range.to) })
 }
 
 fn span_ns(from: Timestamp, to: Timestamp) -> f64 {

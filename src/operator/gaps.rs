@@ -64,8 +64,9 @@ impl Store {
             return Err(Error::new(ErrorKind::InvalidInput, "a gap is longer than some positive duration"));
         }
         let counters = ScanCounters::default();
+        counters.count_segments(snapshot, request.range);
         let scan = all_metrics(snapshot, request.range, &counters, progress)?;
-        let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
+        let devices = cohort::devices(snapshot, &request.attributes, request.range, progress)?;
         let planned = Instant::now();
         let mut table = Table::new(columns());
         let work = |device: &DeviceEntry| {

@@ -14,9 +14,8 @@ use super::answer::{behind_groups, compare_keys};
 use super::bins::Bins;
 use super::cohort::{self, GroupKey};
 use super::explain::Explain;
-use super::query::{AttributeFilter, Query};
+use super::query::{Query, narrowed_as_its_query};
 use super::run::DeviceRun;
-use super::value_filter::ValueFilter;
 use super::{Expression, looks, passes, prepared, query_snapshot};
 
 /// A histogram of a metric.
@@ -39,49 +38,9 @@ impl Histogram {
         self.query = self.query.every(window);
         self
     }
-
-    /// One histogram per value of these attributes, as they were at the time of each sample.
-    #[must_use]
-    pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
-        self.query = self.query.by(attributes);
-        self
-    }
-
-    /// Only samples of devices that had an attribute then.
-    #[must_use]
-    pub fn filter(mut self, filter: AttributeFilter) -> Self {
-        self.query = self.query.filter(filter);
-        self
-    }
-
-    /// Only instants at which a metric passes.
-    #[must_use]
-    pub fn filter_value(mut self, filter: ValueFilter) -> Self {
-        self.query = self.query.filter_value(filter);
-        self
-    }
-
-    /// Only samples from an instant (in) to another (out).
-    #[must_use]
-    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
-        self.query = self.query.between(from, to);
-        self
-    }
-
-    /// Aligns metrics of different clocks, as [`Query::tolerance_ns`].
-    #[must_use]
-    pub fn tolerance_ns(mut self, tolerance_ns: i64) -> Self {
-        self.query = self.query.tolerance_ns(tolerance_ns);
-        self
-    }
-
-    /// Whether statistics may answer for values (they do by default).
-    #[must_use]
-    pub fn statistics(mut self, allowed: bool) -> Self {
-        self.query = self.query.statistics(allowed);
-        self
-    }
 }
+
+narrowed_as_its_query!(Histogram);
 
 impl Store {
     /// Counts the values in each bin at this moment: group columns and `window` (named and ordered as by [`Store::query`]), `bin_from` (in),
@@ -123,29 +82,26 @@ impl Store {
         let started = Instant::now();
         histogram.bins.check()?;
         let mut query = histogram.query.distinct(|name| snapshot.catalog().metric(name).is_some())?;
-        let unit = prepared::Prepared::new(snapshot, &query)?.unit(0);
+        let prepared = prepared::Prepared::new(snapshot, &query)?;
+        let (unit, whole) = (prepared.unit(0), prepared.is_whole(0));
+        drop(prepared);
         let mut counts = Counts { found: Vec::new(), left_bytes: self.options().memory_bytes / 8 * 5 };
         let counters = ScanCounters::default();
         let threads = self.install(rayon::current_num_threads);
         let planned = Instant::now();
         query.bins = match histogram.bins {
             Bins::Width(_) => match extremes(self, snapshot, &query, (&counters, progress))? {
-                Some(extremes) => Some(histogram.bins.cut(Some(extremes))?),
+                Some(extremes) => Some(histogram.bins.cut(Some(extremes), whole)?),
                 None => {
+                    counters.count_segments(snapshot, query.range);
                     let explain = Explain::of(&counters, started, planned, threads);
                     return Ok((Table::new(columns(&query, unit)), explain));
                 }
             },
-            _ => Some(histogram.bins.cut(None)?),
+            _ => Some(histogram.bins.cut(None, whole)?),
         };
         let prepared = prepared::Prepared::new(snapshot, &query)?;
-        let execution = passes::Execution {
-            prepared: &prepared,
-            snapshot,
-            counters: &counters,
-            budget_bytes: self.options().memory_bytes / 4,
-            progress,
-        };
+        let execution = passes::Execution::new(self, &prepared, snapshot, (&counters, progress));
         self.install(|| {
             execution.run(&mut |groups| {
                 groups.into_iter().try_for_each(|(key, list)| {
@@ -178,12 +134,19 @@ fn extremes(
     let looked_at = ScanCounters::default();
     let (table, _) = query_snapshot(store, snapshot, &whole, (&looked_at, progress))?;
     counters.add_reads(&looked_at);
-    let number = |cell: &Cell| match cell {
-        Cell::Float(value) => Some(*value),
-        Cell::Integer(value) => Some(*value as f64),
+    Ok(table.rows().first().and_then(|row| match (&row[0], &row[1]) {
+        (Cell::Float(least), Cell::Float(greatest)) => Some((*least, *greatest)),
+        (Cell::Integer(least), Cell::Integer(greatest)) => Some(around((*least, *greatest))),
         _ => None,
-    };
-    Ok(table.rows().first().and_then(|row| Some((number(&row[0])?, number(&row[1])?))))
+    }))
+}
+
+/// Floats at or around two whole numbers, which may lie between floats.
+fn around((least, greatest): (i64, i64)) -> (f64, f64) {
+    let (below, above) = (least as f64, greatest as f64);
+    let is_above = below as i128 > i128::from(least);
+    let is_below = (above as i128) < i128::from(greatest);
+    (if is_above { below.next_down() } else { below }, if is_below { above.next_up() } else { above })
 }
 
 /// Counts by group and window.
@@ -214,14 +177,13 @@ impl Counts {
     fn give(mut self, query: &Query, table: &mut Table, progress: Option<&Progress>) -> Result<()> {
         let Some(edges) = &query.bins else { return Ok(()) };
         looks::sort_by(&mut self.found, progress, |a, b| compare_keys(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)))?;
-        let edge = |edge: Option<f64>| edge.map_or(Cell::Null, Cell::Float);
         for (key, window, counts) in self.found {
             looks::look_before(progress, counts.len())?;
             let names: Vec<Cell> = cohort::cells(&key).collect();
             for ((from, to), count) in edges.bounds().zip(counts) {
                 let group = names.iter().cloned();
                 let window = query.every.map(|_| Cell::Time(window));
-                let bin = [edge(from), edge(to), Cell::Integer(count as i64)];
+                let bin = [from, to, Cell::Integer(count as i64)];
                 table.push(group.chain(window).chain(bin))?;
             }
         }

@@ -83,8 +83,9 @@ impl Store {
         };
         let counters = ScanCounters::default();
         let handles = metrics.iter().map(|metric| metric.handle).collect();
+        counters.count_segments(snapshot, request.range);
         let scan = Scan::new(snapshot, request.range, handles, &counters, progress)?;
-        let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
+        let devices = cohort::devices(snapshot, &request.attributes, request.range, progress)?;
         let planned = Instant::now();
         let mut table = Table::with_names(&["device", "metric", "time", "value", "unit"]);
         let work = |device: &DeviceEntry| {

@@ -32,10 +32,12 @@ mod parts;
 mod passes;
 mod prepared;
 mod query;
+mod row_count;
 mod run;
 mod runs;
 mod samples;
 mod sketch;
+mod stray;
 mod top;
 mod totals;
 mod trend;
@@ -72,6 +74,7 @@ pub use outliers::OutliersRequest;
 pub use query::{AttributeFilter, Fill, Query, attribute};
 pub use samples::SamplesRequest;
 pub use sketch::RELATIVE_ERROR;
+pub use stray::{EarlyStrays, early_strays};
 pub use trend::Trend;
 pub use value_filter::{Comparison, ValueFilter};
 
@@ -114,9 +117,13 @@ fn query_snapshot(
     let prepared = prepared::Prepared::new(snapshot, &query)?;
     let planned = Instant::now();
     let memory_bytes = store.options().memory_bytes;
-    let execution =
-        passes::Execution { prepared: &prepared, snapshot, counters, budget_bytes: memory_bytes / 4, progress };
+    let execution = passes::Execution::new(store, &prepared, snapshot, (counters, progress));
     let (table, scanned, threads) = store.install(|| {
+        if query.counts_rows {
+            let mut count = row_count::RowCount::new(&prepared, memory_bytes / 8 * 5, progress);
+            execution.run(&mut |groups| count.take(groups))?;
+            return Ok((count.table()?, Instant::now(), rayon::current_num_threads()));
+        }
         let mut answer = answer::Answer::new(&prepared, memory_bytes / 8 * 5, progress);
         execution.run(&mut |groups| answer.take(groups))?;
         let scanned = Instant::now();

@@ -89,8 +89,9 @@ impl Store {
             ));
         }
         let counters = ScanCounters::default();
+        counters.count_segments(snapshot, request.range);
         let scan = Scan::new(snapshot, request.range, vec![definition.handle], &counters, progress)?;
-        let devices = cohort::devices(snapshot, &request.attributes, request.range)?;
+        let devices = cohort::devices(snapshot, &request.attributes, request.range, progress)?;
         let planned = Instant::now();
         let unit = |name: &str| definition.unit.clone().filter(|_| matches!(name, "mean" | "stddev"));
         let columns = ["device", "n", "mean", "stddev", "count"];

@@ -76,6 +76,10 @@ impl DeviceRun<'_> {
         let mut others = Vec::new();
         for (place, operands) in prepared.operands.iter().enumerate() {
             match find(slice, operands[0].handle)? {
+                // Bins are told apart by whole numbers of which floats are not enough.
+                Found::Packed(_, values) if prepared.bins_ask_for_wholes(place, values.all_bounds()) => {
+                    others.push(place)
+                }
                 Found::Packed(presence, values) => {
                     let column = PackedColumn::new(values, prepared.is_whole(place));
                     put_together(&mut together, presence).columns.push((place, column));

@@ -89,7 +89,10 @@ impl Partial {
     /// Counts a block by its statistics: `false`, and nothing added, where its values lie in different bins.
     pub(super) fn add_binned(&mut self, known: &BlockStatistics) -> bool {
         match &mut self.values {
-            Some(Distribution::Bins(bins)) => known.count == 0 || bins.add_between((known.min, known.max), known.count),
+            Some(Distribution::Bins(bins)) => {
+                let wholes = known.integers.map(|[min, max, ..]| (min, max));
+                known.count == 0 || bins.add_between((known.min, known.max), wholes, known.count)
+            }
             _ => false,
         }
     }
@@ -149,6 +152,17 @@ impl Partial {
     /// Adds values for quantiles, to the list that the parts share where they fit there; NaN among them are skipped.
     pub(super) fn add_values(&mut self, values: &[f64], list: &mut ValueList) {
         self.values.get_or_insert_default().extend_listed(values, list);
+    }
+
+    /// Counts whole numbers in bins; `false`, and nothing done, where it has none.
+    pub(super) fn add_wholes_to_bins(&mut self, values: &[i64]) -> bool {
+        match &mut self.values {
+            Some(Distribution::Bins(bins)) => {
+                bins.extend_wholes(values);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes values for quantiles out of the list that the parts share.
@@ -384,6 +398,7 @@ impl Partial {
     fn finish_more(&self, more: &More, aggregate: Aggregate, metric_type: MetricType) -> Cell {
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
         let either = |sample: Sample| match metric_type {
+            MetricType::Boolean => Cell::Boolean(sample.integer != 0),
             metric_type if is_whole(metric_type) => Cell::Integer(sample.integer),
             _ => Cell::Float(sample.value),
         };

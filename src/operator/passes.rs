@@ -14,7 +14,7 @@ use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterato
 use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::scan::{Scan, ScanCounters};
-use crate::store::{Progress, Snapshot};
+use crate::store::{Progress, Snapshot, Store};
 use crate::time::{BucketWidth, TimeBucket, TimeRange, Timestamp};
 
 use super::cohort::{self, GroupKey, GroupStretch};
@@ -84,11 +84,22 @@ enum Ended {
     },
 }
 
-impl Execution<'_> {
+impl<'a> Execution<'a> {
+    /// In a quarter of the memory of a store.
+    pub(super) fn new(
+        store: &Store,
+        prepared: &'a Prepared<'a>,
+        snapshot: &'a Snapshot,
+        (counters, progress): (&'a ScanCounters, Option<&'a Progress>),
+    ) -> Self {
+        Self { prepared, snapshot, counters, budget_bytes: store.options().memory_bytes / 4, progress }
+    }
+
     /// Runs the query; groups and windows come in no particular order.
     pub(super) fn run(&self, take: &mut Take<'_>) -> Result<()> {
         let query = self.prepared.query;
-        let devices = cohort::devices(self.snapshot, &query.attributes, query.range)?;
+        self.counters.count_segments(self.snapshot, query.range);
+        let devices = cohort::devices(self.snapshot, &query.attributes, query.range, self.progress)?;
         self.progress.inspect(|progress| progress.set_total(devices.len() as u64));
         let Some((first, last)) = stored_range(self.snapshot, query.range) else { return Ok(()) };
         let to = if last == i64::MAX { Timestamp::MAX } else { Timestamp::from_nanoseconds(last + 1) };

@@ -9,6 +9,7 @@ use crate::time::{DAY_NS, TimeRange, Timestamp, Window};
 
 use super::aggregate::Needs;
 use super::align::Alignment;
+use super::bins::Edges;
 use super::cohort;
 use super::expression::Expression;
 use super::packed_run;
@@ -151,6 +152,11 @@ impl<'a> Prepared<'a> {
     /// Whether an expression's values are whole numbers.
     pub(super) fn is_whole(&self, place: usize) -> bool {
         matches!(self.metric_type(place), MetricType::Integer | MetricType::Boolean)
+    }
+
+    /// Whether values of which these are the whole numbers' extremes have to be counted in bins as such: floats do not tell them apart.
+    pub(super) fn bins_ask_for_wholes(&self, place: usize, extremes: (i64, i64)) -> bool {
+        self.query.bins.is_some() && self.is_whole(place) && !Edges::floats_suffice(extremes)
     }
 
     /// The unit of an expression's values.

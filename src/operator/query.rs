@@ -23,13 +23,13 @@ pub enum Fill {
     /// No row.
     #[default]
     None,
-    /// A row of zeros: nothing was there, so that sums, deltas and rates are 0 too. Histograms and texts stay empty.
+    /// A row of zeros: nothing was there, so that sums, deltas and rates are 0 too, and the first and last of booleans false. Histograms and texts stay empty.
     Zero,
     /// A row without values.
     Null,
     /// The values of the window before.
     Previous,
-    /// A straight line from the window before to the one after; whole numbers become floats, texts stay out.
+    /// A straight line from the window before to the one after; whole numbers become floats, texts, and the first and last of booleans, stay out.
     Linear,
 }
 
@@ -117,6 +117,8 @@ pub struct Query {
     pub(super) top: Option<Top>,
     /// How the values of a histogram are cut; by powers of two without.
     pub(super) bins: Option<Arc<Edges>>,
+    /// Only how many rows there are.
+    pub(super) counts_rows: bool,
 }
 
 impl Query {
@@ -144,6 +146,7 @@ impl Query {
             tolerance_ns: None,
             top: None,
             bins: None,
+            counts_rows: false,
         }
     }
 
@@ -242,6 +245,56 @@ impl Query {
         self
     }
 }
+
+/// The builders that narrow a question which asks a [`Query`]: those of the query, under the same names.
+macro_rules! narrowed_as_its_query {
+    ($question:ty) => {
+        impl $question {
+            /// One answer per value of these attributes, as they were at the time of each sample.
+            #[must_use]
+            pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
+                self.query = self.query.by(attributes);
+                self
+            }
+
+            /// Only samples of devices that had an attribute then; repeats as AND.
+            #[must_use]
+            pub fn filter(mut self, filter: $crate::operator::AttributeFilter) -> Self {
+                self.query = self.query.filter(filter);
+                self
+            }
+
+            /// Only instants at which a metric passes; repeats as AND.
+            #[must_use]
+            pub fn filter_value(mut self, filter: $crate::operator::ValueFilter) -> Self {
+                self.query = self.query.filter_value(filter);
+                self
+            }
+
+            /// Only samples from an instant (in) to another (out).
+            #[must_use]
+            pub fn between(mut self, from: $crate::time::Timestamp, to: $crate::time::Timestamp) -> Self {
+                self.query = self.query.between(from, to);
+                self
+            }
+
+            /// Aligns metrics of different clocks, as [`Query::tolerance_ns`].
+            #[must_use]
+            pub fn tolerance_ns(mut self, tolerance_ns: i64) -> Self {
+                self.query = self.query.tolerance_ns(tolerance_ns);
+                self
+            }
+
+            /// Whether statistics may answer for values (they do by default).
+            #[must_use]
+            pub fn statistics(mut self, allowed: bool) -> Self {
+                self.query = self.query.statistics(allowed);
+                self
+            }
+        }
+    };
+}
+pub(super) use narrowed_as_its_query;
 
 /// The first one under each name, in their order.
 pub(super) fn first_of_each<T>(all: impl IntoIterator<Item = T>, name: impl Fn(&T) -> String) -> Vec<T> {

@@ -347,7 +347,7 @@ impl<'a> DeviceRun<'a> {
             self.change_part((run.stretch, run.window), place, |part, list| {
                 let values = &samples.values[run.rows.clone()];
                 part.add_run(&samples.times[run.rows.clone()], values, integers, needs);
-                if needs.values {
+                if needs.values && !integers.is_some_and(|wholes| part.add_wholes_to_bins(wholes)) {
                     part.add_values(values, list);
                 }
                 if let Some(texts) = texts {

@@ -157,6 +157,7 @@ impl Store {
         let handles = || metrics.iter().map(|metric| metric.handle).collect();
         let tolerance_ns = request.align.as_ref().map_or(0, |(_, tolerance_ns)| *tolerance_ns);
         let alignment = Alignment::new(&metrics, tolerance_ns)?;
+        counters.count_segments(snapshot, request.range);
         let scan = Scan::new(snapshot, request.range, handles(), &counters, progress)?;
         let looked_back = ScanCounters::default();
         let earlier = Scan::new(snapshot, alignment.before(request.range.from), handles(), &looked_back, progress)?;

@@ -6,7 +6,7 @@
 
 use crate::WriteBatch;
 use crate::error::{ErrorKind, Result};
-use crate::model::Table;
+use crate::model::{EventKind, Table};
 use crate::store::{Options, Progress, Snapshot, Store};
 use crate::time::Timestamp;
 
@@ -210,4 +210,50 @@ fn filling_and_fitting_are_noted_where_they_are_done() {
     let trend = Trend::new(Expression::parse("power_w").unwrap(), "4m".parse().unwrap()).by(["region"]);
     let fitted = work(&|progress| drop(store.trend_at(&snapshot, &trend, Some(progress)).unwrap()));
     assert!(fitted >= 2 * (2_000_000 + 2_000_000), "{fitted}");
+}
+
+/// How much lies between two looks of a call, and that one of them, in mid-walk, ends it.
+fn check_walk(words: &str, most: u64, looks: u64, ask: &dyn Fn(&Progress) -> Result<()>) {
+    let whole = Progress::default();
+    ask(&whole).unwrap();
+    let (looked, between, work) = whole.looks_and_work();
+    assert!(looked >= looks && between <= most, "{words}: {looked} looks, {between} between two of {work}");
+    let progress = Progress::cancelling_at(looked / 2);
+    assert_eq!(ask(&progress).unwrap_err().kind(), ErrorKind::Cancelled, "{words}");
+    assert_eq!((progress.looks_and_work().0, progress.work_after_cancel()), (looked / 2, 0), "{words}");
+}
+
+#[test]
+fn walks_over_events_and_devices_that_find_little_look_on_their_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store"), Options { threads: 1, ..Options::default() }).unwrap();
+    let mut batch = WriteBatch::new();
+    for device in 0..2_000 {
+        let id = format!("pump-{device}");
+        // Two attributes that hold for a part of the time each, and never together.
+        batch.attribute(&id, "region", "north").from(at(0)).to(at(10));
+        batch.attribute(&id, "model", "A").from(at(10)).to(at(20));
+        for minute in 0..10 {
+            batch.event(&id, at(minute), EventKind::Error, [("code", "7")]);
+        }
+    }
+    batch.event("pump-7", at(3), EventKind::Failure, [("part", "fan")]);
+    store.write(batch).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let rare = EventsRequest::default().kind(EventKind::Failure);
+    check_walk("events of a rare kind", 8_192 + 1_024, 20, &|progress| {
+        let mut found = 0;
+        store.events(&snapshot, &rare, Some(progress), &mut |_| {
+            found += 1;
+            Ok(true)
+        })?;
+        assert_eq!(found, 1);
+        Ok(())
+    });
+    let filters = [attribute("region").is("north"), attribute("model").is("A")];
+    check_walk("devices by several conditions", 8_192 + 16, 3, &|progress| {
+        let devices = cohort::devices(&snapshot, &filters, crate::time::TimeRange::ALL, Some(progress))?;
+        assert!(devices.is_empty());
+        Ok(())
+    });
 }

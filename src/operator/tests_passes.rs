@@ -219,3 +219,76 @@ fn a_metric_added_to_a_long_month_is_answered_over_the_ends_of_pieces() {
     assert_eq!(both[0], Cell::Integer(ROWS));
     assert!(same(&both[1], &Cell::Float((sum(&x) + sum(&y)) as f64)), "{both:?}");
 }
+
+#[test]
+fn rows_are_counted_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let mut counted = Vec::new();
+    for by in [&["device"][..], &["region"], &[]] {
+        for every in
+            [None, Some(Window::DAY), Some("6h".parse().unwrap()), Some(Window::DAY.in_zone("Asia/Kolkata").unwrap())]
+        {
+            for fill in [Fill::None, Fill::Null].into_iter().take(1 + usize::from(every.is_some())) {
+                let query = Query::metric("power_w").aggregate([Aggregate::Count]).by(by.iter().copied()).fill(fill);
+                let query = every.map_or(query.clone(), |every| query.every(every));
+                let from_late = query.clone().between(at(HOURS - 3), at(HOURS + 80));
+                let nothing = query.clone().between(at(HOURS + 10), at(HOURS + 80));
+                for query in [query, from_late, nothing] {
+                    for query in [query.clone(), query.clone().top(2), query.clone().limit(5), query.top(3).limit(40)] {
+                        let rows = store.query(query.clone()).unwrap().rows().len();
+                        let count = store.query(query.clone().count_rows()).unwrap();
+                        assert_eq!(
+                            count.rows().iter().collect::<Vec<_>>(),
+                            [[Cell::Integer(rows as i64)]],
+                            "{query:?}"
+                        );
+                        counted.push(rows);
+                    }
+                }
+            }
+        }
+    }
+    // 40 devices of 300 windows of six hours, each of which has a sample.
+    assert!(counted.contains(&12_000) && counted.contains(&0) && counted.contains(&5));
+}
+
+#[test]
+fn segments_count_once_a_question_however_many_passes_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options::default()).unwrap();
+    // Two days of 70 devices, which are three waves: a segment a day.
+    for hour in [0, 24] {
+        let mut batch = WriteBatch::new();
+        for device in 0..70 {
+            batch.reading(format!("pump-{device}"), at(hour)).float("power_w", f64::from(device));
+        }
+        store.write(batch).unwrap();
+        store.seal().unwrap();
+    }
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.segments().len(), 2);
+    let segments = |explain: super::Explain| (explain.segments, explain.segments_pruned);
+    for by in [&["device"][..], &[]] {
+        let query = Query::metric("power_w").by(by.iter().copied()).every(Window::DAY);
+        let ask = |query: &Query| segments(store.query_at(&snapshot, query, None).unwrap().1);
+        assert_eq!(ask(&query), (2, 0), "{by:?}");
+        assert_eq!(ask(&query.clone().between(at(12), at(36))), (1, 1), "{by:?}");
+        let histogram =
+            super::Histogram::new(Expression::metric("power_w"), super::Bins::Width(10.0)).by(by.iter().copied());
+        assert_eq!(segments(store.histogram_at(&snapshot, &histogram, None).unwrap().1), (2, 0), "{by:?}");
+        // With too little room the question becomes many passes over parts of the time.
+        let (counters, prepared) = (ScanCounters::default(), prepared::Prepared::new(&snapshot, &query).unwrap());
+        let execution = passes::Execution {
+            prepared: &prepared,
+            snapshot: &snapshot,
+            counters: &counters,
+            budget_bytes: 9_000,
+            progress: None,
+        };
+        execution.run(&mut |_| Ok(())).unwrap();
+        assert_eq!(counters.segments.into_inner(), 2, "{by:?}");
+    }
+    let (_, explain) = store.latest(&snapshot, &super::LatestRequest::default().between(at(12), at(36)), None).unwrap();
+    assert_eq!(segments(explain), (1, 1));
+}

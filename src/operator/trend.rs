@@ -19,8 +19,7 @@ use super::looks::{self, Pace};
 use super::mann_kendall::{least_squares, p_value, theil_sen};
 use super::partial::Partial;
 use super::parts::PartList;
-use super::query::{AttributeFilter, Query};
-use super::value_filter::ValueFilter;
+use super::query::{Query, narrowed_as_its_query};
 use super::{Expression, passes, prepared};
 
 /// A trend: how the mean of a metric moves from window to window, by group.
@@ -35,42 +34,9 @@ impl Trend {
     pub fn new(metric: Expression, every: Window) -> Self {
         Self { query: Query::expressions([metric]).aggregate([Aggregate::Mean]).every(every) }
     }
-
-    /// One line per value of these attributes, as they were at the time of each sample.
-    #[must_use]
-    pub fn by<A: Into<String>>(mut self, attributes: impl IntoIterator<Item = A>) -> Self {
-        self.query = self.query.by(attributes);
-        self
-    }
-
-    /// Only samples of devices that had an attribute then.
-    #[must_use]
-    pub fn filter(mut self, filter: AttributeFilter) -> Self {
-        self.query = self.query.filter(filter);
-        self
-    }
-
-    /// Only instants at which a metric passes.
-    #[must_use]
-    pub fn filter_value(mut self, filter: ValueFilter) -> Self {
-        self.query = self.query.filter_value(filter);
-        self
-    }
-
-    /// Only samples from an instant (in) to another (out).
-    #[must_use]
-    pub fn between(mut self, from: Timestamp, to: Timestamp) -> Self {
-        self.query = self.query.between(from, to);
-        self
-    }
-
-    /// Whether statistics may answer for values.
-    #[must_use]
-    pub fn statistics(mut self, allowed: bool) -> Self {
-        self.query = self.query.statistics(allowed);
-        self
-    }
 }
+
+narrowed_as_its_query!(Trend);
 
 impl Store {
     /// Fits trends at this moment: group columns (named and ordered as by [`Store::query`]), `n` (windows that have samples), `slope_per_day` with its 95% interval
@@ -100,13 +66,7 @@ impl Store {
         let prepared = prepared::Prepared::new(snapshot, query)?;
         let planned = std::time::Instant::now();
         let memory_bytes = self.options().memory_bytes;
-        let execution = passes::Execution {
-            prepared: &prepared,
-            snapshot,
-            counters: &counters,
-            budget_bytes: memory_bytes / 4,
-            progress,
-        };
+        let execution = passes::Execution::new(self, &prepared, snapshot, (&counters, progress));
         let mut means = Means { groups: BTreeMap::new(), left_bytes: memory_bytes / 2 };
         self.install(|| {
             execution.run(&mut |groups| groups.into_iter().try_for_each(|(key, list)| means.take(key, list)))

@@ -117,6 +117,12 @@ impl ValueFilter {
         self.order_of_integer(value).is_some_and(|order| self.comparison.holds(order))
     }
 
+    /// Whether no number passes, since it is compared with NaN.
+    #[must_use]
+    pub fn passes_nothing(&self) -> bool {
+        self.number.is_some_and(f64::is_nan)
+    }
+
     /// How a number lies to the one that is compared with; `None` where one of them is none.
     pub(super) fn order_of(&self, value: f64) -> Option<Ordering> {
         self.number.and_then(|wanted| value.partial_cmp(&wanted))

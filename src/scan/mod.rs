@@ -44,6 +44,14 @@ pub struct ScanCounters {
 }
 
 impl ScanCounters {
+    /// Counts the segments of a question by whether they overlap its range: once, however many scans answer it.
+    pub fn count_segments(&self, snapshot: &Snapshot, range: TimeRange) {
+        for segment in snapshot.segments() {
+            let overlaps = touches(range, segment.entry.times);
+            add(if overlaps { &self.segments } else { &self.segments_pruned }, 1);
+        }
+    }
+
     /// Adds what was read for another scan of the same question.
     pub fn add_reads(&self, other: &Self) {
         let pairs = [
@@ -157,11 +165,8 @@ impl<'a> Scan<'a> {
             if range.touches(Timestamp::from_nanoseconds(first), Timestamp::from_nanoseconds(last)) {
                 progress.map_or(Ok(()), Progress::check)?;
                 segments.push((segment.as_ref(), segment.segment()?));
-            } else {
-                add(&counters.segments_pruned, 1);
             }
         }
-        add(&counters.segments, segments.len() as u64);
         let mut deletes: HashMap<DeviceHandle, Vec<&Tombstone>> = HashMap::new();
         for tombstone in &snapshot.manifest().tombstones {
             deletes.entry(tombstone.device).or_default().push(tombstone);

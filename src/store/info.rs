@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use crate::codec::Tier;
 use crate::error::Result;
 use crate::model::MetricHandle;
 use crate::time::{TimeRange, Timestamp};
@@ -22,6 +23,17 @@ pub struct ColumnInfo {
     /// Values in sealed segments.
     pub values: u64,
     /// Bytes of their blocks.
+    pub bytes: u64,
+}
+
+/// The sealed segments of one tier: `fast` to read, or written for their size, `cold`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierInfo {
+    /// The tier, as one word.
+    pub name: &'static str,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of their files.
     pub bytes: u64,
 }
 
@@ -48,6 +60,8 @@ pub struct StoreInfo {
     pub to: Option<Timestamp>,
     /// Bytes of all files.
     pub bytes_on_disk: u64,
+    /// The tiers of the segments: fast, then cold.
+    pub tiers: Vec<TierInfo>,
     /// Columns of sealed segments: times first, then metrics by name.
     pub columns: Vec<ColumnInfo>,
 }
@@ -119,6 +133,7 @@ impl Core {
             from: held.span.map(|(from, _)| Timestamp::from_nanoseconds(from)),
             to: held.span.map(|(_, to)| Timestamp::from_nanoseconds(to)),
             bytes_on_disk: files,
+            tiers: tiers(snapshot)?,
             columns: columns(snapshot)?,
         })
     }
@@ -189,6 +204,19 @@ fn months(snapshot: &Snapshot) -> Vec<TimeRange> {
     numbers.sort_unstable();
     numbers.dedup();
     numbers.into_iter().map(|number| TimeBucket { width: BucketWidth::Month, number }.range()).collect()
+}
+
+fn tiers(snapshot: &Snapshot) -> Result<Vec<TierInfo>> {
+    let mut tiers = [(Tier::Fast, "fast"), (Tier::Cold, "cold")]
+        .map(|(tier, name)| (tier, TierInfo { name, segments: 0, bytes: 0 }));
+    for segment in snapshot.segments() {
+        let tier = segment.segment()?.tier();
+        for (_, info) in tiers.iter_mut().filter(|(known, _)| *known == tier) {
+            info.segments += 1;
+            info.bytes += segment.entry.bytes;
+        }
+    }
+    Ok(tiers.map(|(_, info)| info).to_vec())
 }
 
 fn columns(snapshot: &Snapshot) -> Result<Vec<ColumnInfo>> {

@@ -40,7 +40,7 @@ use crate::ingest::Rejection;
 use crate::model::{Sequence, WriteBatch};
 
 pub use bulk_load::{BulkLoad, Loaded};
-pub use info::{ColumnInfo, StoreInfo, WrittenBytes};
+pub use info::{ColumnInfo, StoreInfo, TierInfo, WrittenBytes};
 pub use options::{Durability, Options};
 pub use parts::StoreParts;
 pub use progress::Progress;

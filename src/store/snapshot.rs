@@ -17,8 +17,12 @@ use super::deletes::Deletes;
 use super::gather::{Source, gather_instants, gather_rows, parts};
 use super::layout::{EventKey, EventRecord, time_bytes};
 use super::log_merge::LogMerge;
+use super::progress::Progress;
 use super::segment_ref::SegmentRef;
 use super::spare::SpareLists;
+
+/// Events that are walked over between two looks at whether the caller goes on.
+const EVENTS_AT_ONCE: usize = 1_024;
 
 /// What a snapshot pins.
 #[derive(Debug)]
@@ -219,6 +223,18 @@ impl Snapshot {
         kind: Option<EventKind>,
         visit: &mut dyn FnMut(&Event) -> Result<bool>,
     ) -> Result<()> {
+        self.visit_events(range, kind, None, visit)
+    }
+
+    /// As [`Snapshot::events`]; looks at whether the caller goes on, however rare the events that are visited.
+    pub(crate) fn visit_events(
+        &self,
+        range: TimeRange,
+        kind: Option<EventKind>,
+        progress: Option<&Progress>,
+        visit: &mut dyn FnMut(&Event) -> Result<bool>,
+    ) -> Result<()> {
+        let mut walked = 0_usize;
         let from = time_bytes(range.from.nanoseconds());
         let to = time_bytes(range.to.nanoseconds());
         let to = (range.to != Timestamp::MAX).then_some(&to[..]);
@@ -226,6 +242,13 @@ impl Snapshot {
         let mut instant: Vec<Event> = Vec::new();
         let mut more = true;
         self.0.core.kv.scan(Family::Events, &from, to, &mut |key, value| {
+            if let Some(progress) = progress {
+                if walked.is_multiple_of(EVENTS_AT_ONCE) {
+                    progress.check()?;
+                }
+                progress.note_work(1);
+                walked += 1;
+            }
             let key = EventKey::decode(key)?;
             let record: EventRecord = decode_record("an event", value)?;
             let put = self.0.manifest.commit_of(record.sequence);

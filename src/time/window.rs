@@ -238,7 +238,10 @@ impl FromStr for Window {
         };
         let limit = 1_200_000;
         match kind {
-            Kind::Fixed(0) | Kind::Days(0) | Kind::Weeks(0) | Kind::Months(0) => Err(wrong()),
+            Kind::Fixed(0) | Kind::Days(0) | Kind::Weeks(0) | Kind::Months(0) => {
+                Err(Error::new(ErrorKind::InvalidInput, format!("'{}' lasts no time", text.escape_default()))
+                    .advise("write a duration above zero: 30s, 5m, 1h, 1d, 1w, 1mo, 1y"))
+            }
             Kind::Days(n) | Kind::Weeks(n) | Kind::Months(n) if n > limit => Err(wrong()),
             kind => Ok(Self { kind, zone: Tz::UTC }),
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::model::{self, METRICS, run::Run};
 use crate::textbook::number;
-use crate::{AGGREGATES, PACKED, Question, ask, is_known, question};
+use crate::{Question, ask, is_known, lists, question};
 
 /// Out of a whole answer in order of groups and windows: of each window the best rows, one by one.
 fn best(whole: &Table, question: &Question, column: &str, groups: usize, bottom: bool) -> Vec<Vec<Cell>> {
@@ -55,7 +55,8 @@ fn check(run: &Run, question: &Question, groups: usize, bottom: bool, fill: Fill
     if !is_known(run, &plain) {
         return;
     }
-    for (statistics, aggregates) in [(true, &AGGREGATES[..]), (true, PACKED[1]), (false, PACKED[0])] {
+    let [all, packed, sums] = lists(0);
+    for (statistics, aggregates) in [(true, &all), (true, &sums), (false, &packed)] {
         let query = ask(&plain, Expression::metric(question.metric)).fill(fill).statistics(statistics);
         check_ranks(run, &query.aggregate(aggregates.to_vec()), aggregates, &plain, (groups, bottom));
     }

@@ -61,6 +61,7 @@ pub fn number(cell: &Cell) -> Option<f64> {
     match cell {
         Cell::Float(value) => Some(*value),
         Cell::Integer(value) => Some(*value as f64),
+        Cell::Boolean(value) => Some(f64::from(u8::from(*value))),
         Cell::Null => None,
         other => panic!("{other:?} is no number"),
     }
@@ -129,8 +130,13 @@ pub fn answers(samples: &Samples, counter: bool) -> Answers {
     put(Aggregate::Max, exact(known.iter().map(|sample| sample.2).max_by(|a, b| compare(a, b))));
     let first = known.iter().min_by_key(|(time, device, _)| (*time, *device)).map(|sample| sample.2);
     let last = known.iter().max_by_key(|(time, device, _)| (*time, *device)).map(|sample| sample.2);
-    put(Aggregate::First, exact(first));
-    put(Aggregate::Last, exact(last));
+    // Of the ends of a metric of booleans, which are its values, the type stays.
+    let end = |value: Option<&Value>| match value {
+        Some(Value::Boolean(value)) => Answer::Same(Cell::Boolean(*value)),
+        value => exact(value),
+    };
+    put(Aggregate::First, end(first));
+    put(Aggregate::Last, end(last));
     put(Aggregate::Slope, slope(&known));
     let (delta, rate) = growth(samples, counter);
     put(Aggregate::Delta, delta);

@@ -4,7 +4,7 @@ use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use fleetlog::{Cell, Table, TableColumn};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Failure;
 use crate::arguments::{Common, Format};
@@ -49,12 +49,10 @@ impl Output {
                 Format::Json => {
                     let begin: &[u8] = if self.rows == 0 { b"[" } else { b",\n" };
                     self.out.write_all(begin)?;
-                    let object = object(table.columns(), row);
-                    self.json(&object)?;
+                    self.object(table.columns(), row)?;
                 }
                 Format::Jsonl => {
-                    let object = object(table.columns(), row);
-                    self.json(&object)?;
+                    self.object(table.columns(), row)?;
                     self.out.write_all(b"\n")?;
                 }
             }
@@ -90,9 +88,14 @@ impl Output {
             .map_err(Failure::from)
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Failure> {
-        let text = serde_json::to_string(value).map_err(std::io::Error::other)?;
-        Ok(self.out.write_all(text.as_bytes())?)
+    /// Writes a row as an object whose keys stand in the order of the columns, as in CSV.
+    fn object(&mut self, columns: &[TableColumn], row: &[Cell]) -> Result<(), Failure> {
+        for (place, (column, cell)) in columns.iter().zip(row).enumerate() {
+            let mark = if place == 0 { "{" } else { "," };
+            write!(self.out, "{mark}{}:{}", Value::from(column.name.as_str()), json(cell))?;
+        }
+        self.out.write_all(if columns.is_empty() { b"{}" } else { b"}" })?;
+        Ok(())
     }
 
     fn show(&mut self) -> Result<(), Failure> {
@@ -118,12 +121,6 @@ impl Output {
         writeln!(self.out, "{}", table.trim_fmt())?;
         Ok(())
     }
-}
-
-fn object(columns: &[TableColumn], row: &[Cell]) -> Value {
-    Value::Object(
-        columns.iter().zip(row).map(|(column, cell)| (column.name.clone(), json(cell))).collect::<Map<_, _>>(),
-    )
 }
 
 /// A cell as JSON: what JSON has no number for is text.

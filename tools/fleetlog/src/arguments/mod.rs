@@ -11,7 +11,7 @@ use fleetlog::{EventKind, Timestamp, Window};
 
 pub(crate) use import::{DevicesImportArguments, EventsImportArguments, Import, SamplesImportArguments, Times};
 pub(crate) use value::{Expressions, Names, Ranked, all_names, all_pairs};
-use value::{condition, duration, expression, expressions, library, names, pair, ranked, size, threads, time};
+use value::{condition, duration, expression, expressions, library, names, pair, ranked, sigma, size, threads, time};
 
 /// Inspects, fills and asks a fleetlog store: telemetry, events and attributes of a fleet of devices.
 ///
@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     Trend(TrendArguments),
     /// Prints the rows of one device, oldest first.
     Samples(SamplesArguments),
-    /// Prints the last value of every metric of each device.
+    /// Prints the last value of every metric of each device, NaN left out: its time says how old it is.
     Latest(LatestArguments),
     /// Counts gaps in each device's timestamps.
     Gaps(GapsArguments),
@@ -212,7 +212,8 @@ pub(crate) struct QueryArguments {
     /// comma in it, a name stands in double quotes: '"co2-ppm"*1e-3'.
     #[arg(long, value_name = "M[,M]", required = true, value_parser = expressions)]
     pub(crate) metric: Vec<Expressions>,
-    /// count, sum, mean, min, max, stddev, variance, first, last, median, pNN, histogram, rate, delta, slope, count_nan. In the
+    /// count, sum, mean, min, max, stddev, variance, first, last, median, pNN, histogram, rate, delta, slope, count_nan. A
+    /// column is named by the number, so that p05 and p5.0 are p5. In the
     /// metric's unit, but for variance (its square), rate (per second), slope (per day) and what counts; tables say it.
     #[arg(long, value_name = "A[,A]", value_delimiter = ',', required = true, value_parser = library::<Aggregate>)]
     pub(crate) aggregate: Vec<Aggregate>,
@@ -230,9 +231,10 @@ pub(crate) struct QueryArguments {
     pub(crate) filter: Vec<ValueFilter>,
     /// Metrics of different clocks: arithmetic has the instants of the metric named first; its others, and those of --filter, count with
     /// their latest sample at or before, not older than this: 90s, 5m. Without it all need a sample at the same instant.
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) tolerance: Option<i64>,
-    /// The zone of days, weeks and months; UTC by default.
+    /// The zone whose days, weeks, months and years are meant; UTC by default. Windows of hours and less begin at multiples of their
+    /// length in UTC, whatever the zone.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
     /// What stands in windows without samples, from --from to --to: none, null, zero, previous, linear. Counts are 0 there; sums,
@@ -252,7 +254,7 @@ pub(crate) struct QueryArguments {
     /// Rows in rising order of a column, or in falling order with COL:desc; texts that are numbers come first, as numbers.
     #[arg(long, value_name = "COL")]
     pub(crate) order: Option<String>,
-    /// Only the number of rows.
+    /// Only the number of rows, in the memory of what tells them apart.
     #[arg(long)]
     pub(crate) count_only: bool,
 }
@@ -277,9 +279,10 @@ pub(crate) struct TrendArguments {
     pub(crate) filter: Vec<ValueFilter>,
     /// Metrics of different clocks: arithmetic has the instants of the metric named first; its others, and those of --filter, count with
     /// their latest sample at or before, not older than this: 90s, 5m. Without it all need a sample at the same instant.
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) tolerance: Option<i64>,
-    /// The zone of days, weeks and months; UTC by default.
+    /// The zone whose days, weeks, months and years are meant; UTC by default. Windows of hours and less begin at multiples of their
+    /// length in UTC, whatever the zone.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
 }
@@ -307,9 +310,10 @@ pub(crate) struct HistogramArguments {
     #[arg(long, value_name = "M>X", value_parser = library::<ValueFilter>)]
     pub(crate) filter: Vec<ValueFilter>,
     /// As in query: how old a sample of another clock may be.
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) tolerance: Option<i64>,
-    /// The zone of days, weeks and months; UTC by default.
+    /// The zone whose days, weeks, months and years are meant; UTC by default. Windows of hours and less begin at multiples of their
+    /// length in UTC, whatever the zone.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
 }
@@ -335,7 +339,7 @@ pub(crate) struct SamplesArguments {
     #[arg(long, value_name = "M", requires = "tolerance")]
     pub(crate) align: Option<String>,
     /// How old a sample beside that of --align may be: 90s, 5m.
-    #[arg(long, value_name = "D", value_parser = duration, requires = "align")]
+    #[arg(long, value_name = "D", allow_hyphen_values = true, value_parser = duration, requires = "align")]
     pub(crate) tolerance: Option<i64>,
     /// About so many rows, three or more, chosen so that peaks stay (LTTB).
     #[arg(long, value_name = "N")]
@@ -358,7 +362,7 @@ pub(crate) struct GapsArguments {
     /// The store's folder.
     pub(crate) store: PathBuf,
     /// A gap is longer than this: 5m, 1h, 1d; a month counts as 30 days, a year as 365.
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) longer_than: i64,
     /// One row per device.
     #[arg(long, value_parser = ["device"], default_value = "device")]
@@ -375,7 +379,7 @@ pub(crate) struct OutliersArguments {
     #[arg(long, value_name = "M")]
     pub(crate) metric: String,
     /// How many standard deviations from the device's own mean.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 4.0, allow_hyphen_values = true, value_parser = sigma)]
     pub(crate) sigma: f64,
     #[command(flatten)]
     pub(crate) cohort: Cohort,

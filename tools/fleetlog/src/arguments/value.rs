@@ -16,6 +16,14 @@ pub(super) fn duration(text: &str) -> Result<i64, fleetlog::Error> {
     fleetlog::time::parse_duration_ns(text)
 }
 
+/// How many standard deviations: a number above zero.
+pub(super) fn sigma(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(sigma) if sigma > 0.0 && sigma.is_finite() => Ok(sigma),
+        _ => Err("a number of standard deviations above zero is wanted, as 4 or 2.5".to_owned()),
+    }
+}
+
 /// Words between commas; what stands in double quotes may have commas in it.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let mut parts = vec![String::new()];

@@ -68,6 +68,14 @@ fn samples(common: &Common, arguments: &SamplesImportArguments) -> Result<Outcom
             }
         }
     }
+    if !whole.mixed_booleans.is_empty() {
+        let names: Vec<&str> = whole.mixed_booleans.iter().map(String::as_str).collect();
+        let text = format!(
+            "numbers, where true is 1 and false 0, because some of the values are numbers: {}",
+            names.join(", ")
+        );
+        progress::note(common.quiet, &text);
+    }
     note_texts(common, text_metrics(&store)?.difference(&texts), &options.text_columns);
     finish(common, store, &whole)
 }

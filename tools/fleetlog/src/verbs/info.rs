@@ -39,6 +39,10 @@ pub(crate) fn info(common: &Common, store: &Path) -> Result<Outcome, Failure> {
     say("events", count(info.events))?;
     say("logs", count(info.logs))?;
     say("segments", count(info.segments))?;
+    for tier in &info.tiers {
+        say(&format!("segments_{}", tier.name), count(tier.segments))?;
+        say(&format!("bytes_{}", tier.name), count(tier.bytes))?;
+    }
     say("samples", count(info.samples))?;
     say("values", count(info.values))?;
     say("from", time(info.from))?;
@@ -72,9 +76,14 @@ fn as_json(info: &StoreInfo) -> serde_json::Value {
             })
         })
         .collect();
+    let tiers: serde_json::Map<String, serde_json::Value> = info
+        .tiers
+        .iter()
+        .map(|tier| (tier.name.to_owned(), json!({"segments": tier.segments, "bytes": tier.bytes})))
+        .collect();
     json!({
         "devices": info.devices, "metrics": info.metrics, "events": info.events, "logs": info.logs,
-        "segments": info.segments, "samples": info.samples, "values": info.values,
+        "segments": info.segments, "tiers": tiers, "samples": info.samples, "values": info.values,
         "from": info.from.map(|at| at.to_string()), "to": info.to.map(|at| at.to_string()),
         "bytes_on_disk": info.bytes_on_disk, "bytes_per_value": info.bytes_per_value(), "columns": columns,
     })

@@ -2,6 +2,7 @@
 
 pub(crate) mod import;
 pub(crate) mod info;
+mod notes;
 pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod write;
@@ -9,7 +10,7 @@ pub(crate) mod write;
 use std::path::Path;
 use std::time::Instant;
 
-use fleetlog::operator::{AttributeFilter, Explain, unknown_values};
+use fleetlog::operator::Explain;
 use fleetlog::{Options, Snapshot, Store};
 use serde_json::json;
 
@@ -37,26 +38,6 @@ fn open_reader(common: &Common, path: &Path) -> Result<Reading, Failure> {
     let store = Store::open_read_only(path, options(common))?;
     let snapshot = store.snapshot()?;
     Ok(Reading { store, snapshot, open_ms: started.elapsed().as_secs_f64() * 1e3 })
-}
-
-/// Tells of values that a condition asks for and that no device ever had: an answer without them is no surprise then.
-fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[AttributeFilter]) {
-    const SHOWN: usize = 5;
-    if common.quiet {
-        return;
-    }
-    for unknown in unknown_values(snapshot, conditions) {
-        let known = match unknown.known.as_slice() {
-            [] => "and none has any now".to_owned(),
-            [only] => format!("there is {only}"),
-            known if known.len() > SHOWN => {
-                format!("there are {} and {} more", known[..SHOWN].join(", "), known.len() - SHOWN)
-            }
-            known => format!("there are {}", known.join(", ")),
-        };
-        let (name, value) = (unknown.attribute.escape_debug(), unknown.value.escape_debug());
-        progress::note(common.quiet, &format!("no device ever had {name} '{value}'; {known}"));
-    }
 }
 
 /// Runs a question as often as asked, and explains where asked.

@@ -1,13 +1,14 @@
 //! `query` and `trend`.
 
 use fleetlog::operator::{Histogram, Query, Trend};
-use fleetlog::{Cell, Error, ErrorKind, Table, Window};
+use fleetlog::{Cell, Error, ErrorKind, Window};
 
 use crate::arguments::{Common, HistogramArguments, QueryArguments, TrendArguments, all_names};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{note_unknown, open_reader, repeat};
+use super::notes::{Asked, note_empty, note_few_windows, note_strays, note_unknown, note_zone};
+use super::{open_reader, repeat};
 
 pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
@@ -17,7 +18,7 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
         .between(from, to)
         .fill(arguments.fill)
         .statistics(!common.no_statistics);
-    if let Some(every) = zoned(arguments.every, arguments.zone.as_deref())? {
+    if let Some(every) = zoned(common, arguments.every, arguments.zone.as_deref())? {
         query = query.every(every);
     }
     for condition in &arguments.cohort.conditions {
@@ -46,24 +47,36 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
     if let Some(limit) = arguments.limit {
         query = query.limit(limit);
     }
+    if arguments.count_only {
+        query = query.count_rows();
+    }
     let reading = open_reader(common, &arguments.store)?;
     note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.query_at(&reading.snapshot, &query, Some(progress))?))
     })?;
-    if arguments.count_only {
-        let mut count = Table::with_names(&["rows"]);
-        count.push(vec![Cell::Integer(table.rows().len() as i64)])?;
-        Output::new(common).table(&count)?;
-    } else {
-        Output::new(common).table(&table)?;
+    Output::new(common).table(&table)?;
+    let asked = Asked {
+        cohort: Some(&arguments.cohort),
+        expressions: arguments.metric.iter().flat_map(|named| &named.0).collect(),
+        filters: &arguments.filter,
+        tolerance: arguments.tolerance.is_some(),
+    };
+    note_empty(
+        common,
+        table.rows().is_empty() || arguments.count_only && table.rows()[0][0] == Cell::Integer(0),
+        "value",
+        &asked,
+    );
+    if arguments.every.is_some() {
+        note_strays(common, &reading.snapshot, &arguments.cohort)?;
     }
     Ok(Outcome::Done)
 }
 
 pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
-    let every = zoned(Some(arguments.every), arguments.zone.as_deref())?.unwrap_or(arguments.every);
+    let every = zoned(common, Some(arguments.every), arguments.zone.as_deref())?.unwrap_or(arguments.every);
     let mut trend = Trend::new(arguments.metric.clone(), every)
         .by(all_names(&arguments.by))
         .between(from, to)
@@ -83,6 +96,15 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
         repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
     })?;
     Output::new(common).table(&table)?;
+    let asked = Asked {
+        cohort: Some(&arguments.cohort),
+        expressions: vec![&arguments.metric],
+        filters: &arguments.filter,
+        tolerance: arguments.tolerance.is_some(),
+    };
+    note_empty(common, table.rows().is_empty(), "value", &asked);
+    note_few_windows(common, &table);
+    note_strays(common, &reading.snapshot, &arguments.cohort)?;
     Ok(Outcome::Done)
 }
 
@@ -92,7 +114,7 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
         .by(all_names(&arguments.by))
         .between(from, to)
         .statistics(!common.no_statistics);
-    if let Some(every) = zoned(arguments.every, arguments.zone.as_deref())? {
+    if let Some(every) = zoned(common, arguments.every, arguments.zone.as_deref())? {
         histogram = histogram.every(every);
     }
     for condition in &arguments.cohort.conditions {
@@ -112,10 +134,21 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
         })
     })?;
     Output::new(common).table(&table)?;
+    let asked = Asked {
+        cohort: Some(&arguments.cohort),
+        expressions: vec![&arguments.metric],
+        filters: &arguments.filter,
+        tolerance: arguments.tolerance.is_some(),
+    };
+    note_empty(common, table.rows().is_empty(), "value", &asked);
+    if arguments.every.is_some() {
+        note_strays(common, &reading.snapshot, &arguments.cohort)?;
+    }
     Ok(Outcome::Done)
 }
 
-fn zoned(every: Option<Window>, zone: Option<&str>) -> Result<Option<Window>, Failure> {
+fn zoned(common: &Common, every: Option<Window>, zone: Option<&str>) -> Result<Option<Window>, Failure> {
+    note_zone(common, every, zone);
     match (every, zone) {
         (Some(every), Some(zone)) => Ok(Some(every.in_zone(zone)?)),
         (None, Some(_)) => {

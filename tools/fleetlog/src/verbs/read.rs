@@ -12,16 +12,19 @@ use crate::arguments::{
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{note_unknown, open_reader, repeat, timed};
+use super::notes::{Asked, note_empty, note_unknown};
+use super::{open_reader, repeat, timed};
 
 /// Hands batches to the output while the library still produces them; what stops the output stops the call.
 struct Sink {
     output: Output,
+    rows: usize,
     failure: Option<Failure>,
 }
 
 impl Sink {
     fn take(&mut self, table: &Table) -> bool {
+        self.rows += table.rows().len();
         match self.output.batch(table) {
             Ok(()) => true,
             Err(failure) => {
@@ -51,7 +54,7 @@ pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<O
         request = request.downsample(rows);
     }
     let reading = open_reader(common, &arguments.store)?;
-    let mut sink = Sink { output: Output::new(common), failure: None };
+    let mut sink = Sink { output: Output::new(common), rows: 0, failure: None };
     let mut first = true;
     progress::with_bar(common.quiet, "samples", false, |progress| {
         repeat(common, reading.open_ms, || {
@@ -62,7 +65,17 @@ pub(crate) fn samples(common: &Common, arguments: &SamplesArguments) -> Result<O
             Ok(((), explain))
         })
     })?;
-    sink.finish()
+    let rows = sink.rows;
+    let outcome = sink.finish()?;
+    // Its range is its own, and no condition narrows it.
+    let range = if arguments.from.is_some() || arguments.to.is_some() { "in the range " } else { "" };
+    note_empty(
+        common,
+        rows == 0,
+        &format!("sample {range}of '{}'", arguments.device.escape_debug()),
+        &Asked::default(),
+    );
+    Ok(outcome)
 }
 
 pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Outcome, Failure> {
@@ -79,7 +92,9 @@ pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Out
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.latest(&reading.snapshot, &request, Some(progress))?))
     })?;
+    let is_empty = table.rows().is_empty();
     Output::new(common).table(&table)?;
+    note_empty(common, is_empty, "value", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
     Ok(Outcome::Done)
 }
 
@@ -94,7 +109,9 @@ pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.gaps(&reading.snapshot, &request, Some(progress))?))
     })?;
+    let is_empty = table.rows().is_empty();
     Output::new(common).table(&table)?;
+    note_empty(common, is_empty, "sample", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
     Ok(Outcome::Done)
 }
 
@@ -110,7 +127,9 @@ pub(crate) fn outliers(common: &Common, arguments: &OutliersArguments) -> Result
     let table = progress::with_bar(common.quiet, "devices", false, |progress| {
         repeat(common, reading.open_ms, || Ok(reading.store.outliers(&reading.snapshot, &request, Some(progress))?))
     })?;
+    let is_empty = table.rows().is_empty();
     Output::new(common).table(&table)?;
+    note_empty(common, is_empty, "sample", &Asked { cohort: Some(&arguments.cohort), ..Asked::default() });
     Ok(Outcome::Done)
 }
 
@@ -125,7 +144,7 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
     }
     let reading = open_reader(common, &arguments.store)?;
     note_unknown(common, &reading.snapshot, &arguments.cohort.conditions);
-    let mut sink = Sink { output: Output::new(common), failure: None };
+    let mut sink = Sink { output: Output::new(common), rows: 0, failure: None };
     let names = ["device", "time", "kind", "labels"];
     let mut first = true;
     progress::with_bar(common.quiet, "events", false, |progress| {
@@ -145,7 +164,12 @@ pub(crate) fn events(common: &Common, arguments: &EventsArguments) -> Result<Out
             Ok(((), timed(started)))
         })
     })?;
-    sink.finish()
+    let rows = sink.rows;
+    let outcome = sink.finish()?;
+    let asked = Asked { cohort: Some(&arguments.cohort), ..Asked::default() };
+    let what = arguments.kind.map_or("event".to_owned(), |kind| format!("event of the kind {}", kind.as_str()));
+    note_empty(common, rows == 0, &what, &asked);
+    Ok(outcome)
 }
 
 fn cells(event: &Event) -> Vec<Cell> {

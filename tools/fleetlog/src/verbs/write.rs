@@ -10,7 +10,8 @@ use crate::arguments::{AttributeVerb, Common, DeleteArguments};
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::{note_unknown, open_reader, open_writer, options};
+use super::notes::note_unknown;
+use super::{open_reader, open_writer, options};
 
 pub(crate) fn init(common: &Common, path: &Path) -> Result<Outcome, Failure> {
     let filled = path.is_dir() && std::fs::read_dir(path).is_ok_and(|mut folder| folder.next().is_some());

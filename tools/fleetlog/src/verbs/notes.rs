@@ -1,0 +1,117 @@
+//! Notes on stderr beside an answer: what was asked for in vain, left out, or can not be told.
+//!
+//! Guarantees: `--quiet` silences all of them; none changes the answer or the exit code, and none reads values.
+
+use fleetlog::operator::{AttributeFilter, Expression, ValueFilter, early_strays, unknown_values};
+use fleetlog::{Cell, Snapshot, Table, TimeRange, Window};
+
+use crate::arguments::{Cohort, Common};
+use crate::{Failure, progress};
+
+/// Windows of which a line, and the test of a trend, have enough.
+const LINE_WINDOWS: i64 = 3;
+const TEST_WINDOWS: i64 = 8;
+
+/// What narrowed a question: what an empty answer may be due to.
+#[derive(Default)]
+pub(super) struct Asked<'a> {
+    pub(super) cohort: Option<&'a Cohort>,
+    pub(super) expressions: Vec<&'a Expression>,
+    pub(super) filters: &'a [ValueFilter],
+    pub(super) tolerance: bool,
+}
+
+/// Tells of values that a condition asks for and that no device ever had: an answer without them is no surprise then.
+pub(super) fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[AttributeFilter]) {
+    const SHOWN: usize = 5;
+    if common.quiet {
+        return;
+    }
+    for unknown in unknown_values(snapshot, conditions) {
+        let known = match unknown.known.as_slice() {
+            // That there is no such attribute is an error of its own.
+            [] if snapshot.attributes().attributes().iter().all(|name| name.as_str() != unknown.attribute) => continue,
+            [] => "no device has any".to_owned(),
+            [only] => format!("there is {only}"),
+            known if known.len() > SHOWN => {
+                format!("there are {} and {} more", known[..SHOWN].join(", "), known.len() - SHOWN)
+            }
+            known => format!("there are {}", known.join(", ")),
+        };
+        let (name, value) = (unknown.attribute.escape_debug(), unknown.value.escape_debug());
+        progress::note(common.quiet, &format!("no device ever had {name} '{value}'; {known}"));
+    }
+}
+
+/// Says why an answer has no row, as far as the question tells.
+pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &Asked<'_>) {
+    if common.quiet || !is_empty {
+        return;
+    }
+    let ranged = asked.cohort.is_some_and(|cohort| cohort.from.is_some() || cohort.to.is_some());
+    let mut passed: Vec<&str> = Vec::new();
+    passed.extend(asked.cohort.filter(|cohort| !cohort.conditions.is_empty()).map(|_| "--where"));
+    passed.extend((!asked.filters.is_empty()).then_some("--filter"));
+    let range = if ranged { " lies in the range" } else { " is there" };
+    let passed = if passed.is_empty() { String::new() } else { format!(" and passes {}", passed.join(" and ")) };
+    progress::note(common.quiet, &format!("no row: no {what}{range}{passed}"));
+    if asked.filters.iter().any(ValueFilter::passes_nothing) {
+        progress::note(
+            common.quiet,
+            "nothing compares with NaN: aggregates leave it out by themselves, and count_nan counts it",
+        );
+    }
+    let together = asked.expressions.iter().any(|expression| expression.names().len() > 1);
+    if !asked.tolerance && (together || !asked.filters.is_empty()) {
+        let text = "metrics are put together where they have a sample at the same instant; --tolerance takes those of other clocks";
+        progress::note(common.quiet, text);
+    }
+}
+
+/// Says that a zone moves no window of hours or less.
+pub(super) fn note_zone(common: &Common, every: Option<Window>, zone: Option<&str>) {
+    if zone.is_some() && every.is_some_and(|every| every.fixed_ns().is_some()) {
+        let text = "--zone moves days, weeks, months and years (1d is a day there); windows of hours and less begin at multiples of \
+                    their length in UTC";
+        progress::note(common.quiet, text);
+    }
+}
+
+/// Says that a question about all time begins with a few samples of wrong clocks, long before all others.
+pub(super) fn note_strays(common: &Common, snapshot: &Snapshot, cohort: &Cohort) -> Result<(), Failure> {
+    if common.quiet || cohort.from.is_some() {
+        return Ok(());
+    }
+    let (from, to) = cohort.range();
+    if let Some(strays) = early_strays(snapshot, &cohort.conditions, TimeRange::new(from, to))? {
+        let devices = match strays.devices {
+            1 => "1 device has".to_owned(),
+            devices => format!("{devices} devices have"),
+        };
+        let (first, rest) = (strays.first, strays.rest_from.to_string());
+        let day = rest.split('T').next().unwrap_or(&rest);
+        let text = format!(
+            "{devices} a few samples from {first} on, long before all others (a wrong clock?); --from {day} leaves them out"
+        );
+        progress::note(common.quiet, &text);
+    }
+    Ok(())
+}
+
+/// Says of which trends cells are empty, because too few windows have samples.
+pub(super) fn note_few_windows(common: &Common, trends: &Table) {
+    let Some(place) = trends.column_index("n") else { return };
+    let fewer = |than: i64| {
+        let few = |row: &&[Cell]| matches!(row[place], Cell::Integer(windows) if windows < than);
+        trends.rows().iter().filter(few).count()
+    };
+    let (all, lines, tests) = (trends.rows().len(), fewer(LINE_WINDOWS), fewer(TEST_WINDOWS));
+    let what = match (lines, tests) {
+        (0, 0) => return,
+        (0, tests) => format!("the p_value of {tests} of {all} trends: it takes {TEST_WINDOWS} windows with samples"),
+        (lines, _) => {
+            format!("{lines} of {all} trends: a line takes {LINE_WINDOWS} windows with samples, p_value {TEST_WINDOWS}")
+        }
+    };
+    progress::note(common.quiet, &format!("not_estimable: {what}; ask for shorter windows or a longer time"));
+}
