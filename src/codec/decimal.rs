@@ -125,12 +125,12 @@ struct Scaled {
 
 impl Scaled {
     fn of(values: &[f64], scale: Scale) -> Self {
-        let limit = values.len() / EXCEPTION_SHARE + 1;
+        let (kernels, limit) = (Kernels::best(), values.len() / EXCEPTION_SHARE + 1);
         let mut exceptions: Vec<usize> = Vec::new();
         let mut all = vec![0; values.len()];
         let mut last_good = 0;
         for (number, (group, integers)) in values.chunks(GROUP).zip(all.chunks_mut(GROUP)).enumerate() {
-            if scale_group(group, scale, integers) == 0 {
+            if kernels.scale(group, (scale.form, scale.power(), scale.inverse()), integers) == 0 {
                 last_good = integers.last().copied().unwrap_or_default();
                 continue;
             }
@@ -201,10 +201,10 @@ fn find_scale(values: &[f64], at_least: Option<Scale>) -> Option<Scale> {
     best.map(|(_, scale)| scale)
 }
 
-/// Scales a group; returns how many values are no such decimals.
-fn scale_group(values: &[f64], scale: Scale, integers: &mut [i64]) -> u64 {
-    let (power, inverse) = (scale.power(), scale.inverse());
-    match scale.form {
+/// Scales a group by a power of ten and its inverse; returns how many values are no such decimals.
+#[inline(always)]
+pub(super) fn scale_group(values: &[f64], (form, power, inverse): (Scaling, f64, f64), integers: &mut [i64]) -> u64 {
+    match form {
         Scaling::Quotient => scale_all(values, integers, power, |whole| whole / power),
         Scaling::Single => scale_all(values, integers, power, |whole| f64::from((whole / power) as f32)),
         Scaling::Product => scale_all(values, integers, power, |whole| whole * inverse),

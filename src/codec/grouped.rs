@@ -14,7 +14,8 @@ use crate::bytes::{Reader, corrupt, put_signed, put_varint, unzigzag, with_room}
 use crate::error::Result;
 
 use super::bits::{GROUP, bits_at, groups_of};
-use super::grouped_plan::{Plan, Prediction, on_line, plan};
+use super::grouped_plan::{NarrowPlan, Plan, Prediction, on_line, plan};
+use super::integer::Widths;
 use super::kernels::Kernels;
 use super::lanes::{Offsets, SummaryOf, packed_bytes};
 
@@ -23,6 +24,8 @@ const HEAD_BYTES_MIN: usize = 3;
 /// Bits of the head that say what is packed: differences, or distances from a line.
 const DIFFERENCES: u16 = 1 << 7;
 const LINE: u16 = 1 << 15;
+/// Rests that are looked at for patches together.
+const PATCH_ROW: usize = 16;
 /// Distances of up to so many bits let all arithmetic happen in 32 bits.
 const NARROW_BITS: u32 = 32;
 
@@ -105,19 +108,27 @@ pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
     let kernels = Kernels::best();
     let mut packed = Vec::with_capacity(values.len());
     let mut before = 0_i64;
+    let mut narrow = NarrowPlan::default();
     for group in values.chunks(GROUP) {
         let (lowest, highest) = kernels.extremes(group);
-        let plan = plan(group, lowest, highest);
-        put_head(&plan, lowest.wrapping_sub(before), highest.wrapping_sub(lowest) as u64, out);
-        put_group(&plan, group.len(), kernels, &mut packed);
+        let steps = (lowest.wrapping_sub(before), highest.wrapping_sub(lowest) as u64);
+        if steps.1 >> NARROW_BITS == 0 {
+            kernels.plan(group, lowest, &mut narrow);
+            put_head(&narrow.widths, narrow.prediction, steps, out);
+            put_narrow(&narrow, group.len(), kernels, &mut packed);
+        } else {
+            let plan = plan(group, lowest);
+            put_head(&plan.widths, plan.prediction, steps, out);
+            put_group(&plan, group.len(), kernels, &mut packed);
+        }
         before = lowest;
     }
     out.extend_from_slice(&packed);
 }
 
-fn put_head(plan: &Plan, lowest_step: i64, span: u64, out: &mut Vec<u8>) {
-    let widths = plan.widths;
-    let flag = match plan.prediction {
+/// Appends a head: `lowest_step` is from the lowest value of the group before, `span` from this one's to its highest.
+fn put_head(widths: &Widths, prediction: Prediction, (lowest_step, span): (i64, u64), out: &mut Vec<u8>) {
+    let flag = match prediction {
         Prediction::Frame => 0,
         Prediction::Differences { .. } => DIFFERENCES,
         Prediction::Line { .. } => LINE,
@@ -126,10 +137,10 @@ fn put_head(plan: &Plan, lowest_step: i64, span: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&head.to_le_bytes());
     put_signed(lowest_step, out);
     // Of a frame, the widths say it.
-    if plan.prediction != Prediction::Frame {
+    if prediction != Prediction::Frame {
         out.push((64 - span.leading_zeros()) as u8);
     }
-    match plan.prediction {
+    match prediction {
         Prediction::Frame => {}
         Prediction::Differences { first, step } => {
             put_varint(first, out);
@@ -141,7 +152,7 @@ fn put_head(plan: &Plan, lowest_step: i64, span: u64, out: &mut Vec<u8>) {
         }
     }
     if widths.patch_width > 0 {
-        out.push(plan.patches);
+        out.push(widths.patches);
     }
 }
 
@@ -154,9 +165,41 @@ fn put_group(plan: &Plan, count: usize, kernels: &Kernels, out: &mut Vec<u8>) {
     }
     let wider = || plan.rests[..count].iter().enumerate().filter(|(_, rest)| **rest >> width > 0);
     out.extend(wider().map(|(place, _)| place as u8));
+    put_patches(wider().map(|(_, rest)| rest >> width), patch_width, out);
+}
+
+fn put_narrow(plan: &NarrowPlan, count: usize, kernels: &Kernels, out: &mut Vec<u8>) {
+    let (width, patch_width) = (plan.widths.width, plan.widths.patch_width);
+    if patch_width == 0 {
+        if width > 0 {
+            put_lanes(&plan.rests, width, count, kernels, out);
+        }
+        return;
+    }
+    let mask = (1 << width) - 1;
+    if width > 0 {
+        put_lanes(&plan.rests.map(|rest| rest & mask), width, count, kernels, out);
+    }
+    let (mut upper, mut patches) = ([0_u32; GROUP], 0);
+    // Patches are few: most rows have none.
+    for (number, row) in plan.rests.as_chunks::<PATCH_ROW>().0.iter().enumerate() {
+        if row.iter().fold(0, |all, rest| all | rest) <= mask {
+            continue;
+        }
+        for (place, rest) in row.iter().enumerate().filter(|(_, rest)| **rest > mask) {
+            out.push((number * PATCH_ROW + place) as u8);
+            upper[patches] = rest >> width;
+            patches += 1;
+        }
+    }
+    put_patches(upper[..patches].iter().map(|bits| u64::from(*bits)), patch_width, out);
+}
+
+/// Appends the upper bits of patches, one behind the other.
+fn put_patches(upper: impl Iterator<Item = u64>, patch_width: u32, out: &mut Vec<u8>) {
     let (mut bits, mut held) = (0_u128, 0);
-    for (_, rest) in wider() {
-        bits |= u128::from(rest >> width) << held;
+    for patch in upper {
+        bits |= u128::from(patch) << held;
         held += patch_width;
         while held >= 8 {
             out.push(bits as u8);

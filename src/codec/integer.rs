@@ -34,6 +34,8 @@ enum Mode {
 pub(super) struct Widths {
     pub(super) width: u32,
     pub(super) patch_width: u32,
+    /// How many rests are wider than the width.
+    pub(super) patches: u8,
     pub(super) bits: usize,
 }
 
@@ -173,31 +175,48 @@ fn on_line(first: i64, slope: i64, place: usize) -> i64 {
 /// The width that makes packed rests and patches together smallest.
 pub(super) fn choose_widths(rests: &[u64]) -> Widths {
     let highest_bits = u64::BITS - rests.iter().fold(0, |all, rest| all | rest).leading_zeros();
-    let mut best = Widths { width: highest_bits, patch_width: 0, bits: rests.len() * highest_bits as usize };
+    choose_among(rests, (u64::BITS, highest_bits), |rest| rest.leading_zeros())
+}
+
+/// The same of rests of 32 bits.
+#[inline(always)]
+pub(super) fn choose_narrow_widths(rests: &[u32]) -> Widths {
+    let highest_bits = u32::BITS - rests.iter().fold(0, |all, rest| all | rest).leading_zeros();
+    choose_among(rests, (u32::BITS, highest_bits), |rest| rest.leading_zeros())
+}
+
+/// The best width for rests of a number of bits, of which those above so many are zeros in all; `zeros` says how many are in one.
+#[inline(always)]
+fn choose_among<R>(rests: &[R], (all_bits, highest_bits): (u32, u32), zeros: impl Fn(&R) -> u32) -> Widths {
+    let mut best =
+        Widths { width: highest_bits, patch_width: 0, patches: 0, bits: rests.len() * highest_bits as usize };
     if highest_bits <= 1 && rests.len() < 64 {
         return best;
     }
     // Four histograms side by side: one would wait for its own last store wherever neighbours are equally long.
-    let mut histograms = [[0_u16; 65]; 4];
+    let mut histograms = [[0_u16; 128]; 4];
     let (quads, tail) = rests.as_chunks::<4>();
     for quad in quads {
         for (histogram, rest) in histograms.iter_mut().zip(quad) {
-            histogram[(u64::BITS - rest.leading_zeros()) as usize] += 1;
+            histogram[zeros(rest) as usize & 127] += 1;
         }
     }
     for rest in tail {
-        histograms[0][(u64::BITS - rest.leading_zeros()) as usize] += 1;
+        histograms[0][zeros(rest) as usize & 127] += 1;
     }
     let mut wider = 0_usize;
     for width in (0..highest_bits).rev() {
-        wider += histograms.iter().map(|histogram| usize::from(histogram[width as usize + 1])).sum::<usize>();
-        if wider > usize::from(u8::MAX) {
+        let longer = (all_bits - width - 1) as usize & 127;
+        wider += histograms.iter().map(|histogram| usize::from(histogram[longer])).sum::<usize>();
+        let patch_width = highest_bits - width;
+        let patch_bits = 8 + wider * (8 + patch_width as usize);
+        // A smaller width has no fewer patches, and they are wider.
+        if wider > usize::from(u8::MAX) || patch_bits > best.bits {
             break;
         }
-        let patch_width = highest_bits - width;
-        let bits = rests.len() * width as usize + 8 + wider * (8 + patch_width as usize);
+        let bits = rests.len() * width as usize + patch_bits;
         if bits < best.bits {
-            best = Widths { width, patch_width, bits };
+            best = Widths { width, patch_width, patches: wider as u8, bits };
         }
     }
     best

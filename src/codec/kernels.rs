@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::bits::GROUP;
+use super::decimal;
+use super::grouped_plan::{self, NarrowPlan};
 use super::lanes::{self, Offsets, Row, Summary, SummaryOf};
 #[cfg(target_arch = "x86_64")]
 use super::vectors;
@@ -34,6 +36,8 @@ pub(super) struct Kernels {
     sum: [Sum; 32],
     accumulate: unsafe fn(&mut Offsets, u32, u32),
     extremes: unsafe fn(&[i64]) -> (i64, i64),
+    plan: unsafe fn(&[i64], i64, &mut NarrowPlan),
+    scale: unsafe fn(&[f64], (Scaling, f64, f64), &mut [i64]) -> u64,
     summarise: unsafe fn(&[u32], Option<&[u32]>, SummaryOf) -> Summary,
     mask_between: unsafe fn(&Offsets, (u32, u32), bool, &mut Offsets),
     floats: unsafe fn(&Offsets, i64, (Scaling, f64), &mut [f64; GROUP]),
@@ -92,6 +96,16 @@ macro_rules! level {
             }
 
             $(#[target_feature(enable = $features)])?
+            fn plan(values: &[i64], lowest: i64, plan: &mut NarrowPlan) {
+                grouped_plan::plan_narrow(values, lowest, plan);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn scale(values: &[f64], scale: (Scaling, f64, f64), integers: &mut [i64]) -> u64 {
+                decimal::scale_group(values, scale, integers)
+            }
+
+            $(#[target_feature(enable = $features)])?
             fn summarise(offsets: &[u32], mask: Option<&[u32]>, of: SummaryOf) -> Summary {
                 match (mask, of) {
                     (None, SummaryOf::Sum) => lanes::summarise::<false, false, false>(offsets, &[]),
@@ -137,6 +151,8 @@ macro_rules! level {
                 sum: $widths::SUM,
                 accumulate,
                 extremes,
+                plan,
+                scale,
                 summarise,
                 mask_between,
                 floats,
@@ -152,7 +168,15 @@ level!(portable, "portable", portable_widths, quotient, lanes::accumulate, lanes
 #[cfg(target_arch = "x86_64")]
 by_width!(avx2_widths, "avx2,bmi1,bmi2");
 #[cfg(target_arch = "x86_64")]
-level!(avx2, "avx2", avx2_widths, fused_quotient, vectors::accumulate_avx2, vectors::join_avx2, "avx2,fma,bmi1,bmi2");
+level!(
+    avx2,
+    "avx2",
+    avx2_widths,
+    fused_quotient,
+    vectors::accumulate_avx2,
+    vectors::join_avx2,
+    "avx2,fma,bmi1,bmi2,lzcnt"
+);
 // Groups of eight lanes fill vectors of 256 bits: longer ones bring nothing to what is done by width.
 #[cfg(target_arch = "x86_64")]
 level!(
@@ -162,7 +186,7 @@ level!(
     fused_quotient,
     vectors::accumulate_avx512,
     vectors::join_avx2,
-    "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2"
+    "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt"
 );
 
 #[cfg(test)]
@@ -208,7 +232,8 @@ impl Kernels {
             let has_avx2 = is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("bmi1")
-                && is_x86_feature_detected!("bmi2");
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt");
             let has_avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512bw")
@@ -265,6 +290,20 @@ impl Kernels {
     pub(super) fn extremes(&self, values: &[i64]) -> (i64, i64) {
         // SAFETY: as in `unpack`.
         unsafe { (self.extremes)(values) }
+    }
+
+    /// The best plan for a group of values that span less than 2^32, and of which the lowest is known.
+    #[inline]
+    pub(super) fn plan(&self, values: &[i64], lowest: i64, plan: &mut NarrowPlan) {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.plan)(values, lowest, plan) }
+    }
+
+    /// Scales values by a form, a power of ten and its inverse; how many are no such decimals.
+    #[inline]
+    pub(super) fn scale(&self, values: &[f64], scale: (Scaling, f64, f64), integers: &mut [i64]) -> u64 {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.scale)(values, scale, integers) }
     }
 
     /// Summarises up to 256 offsets, or those that a mask of as many (all ones or 0) keeps.

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: parts of an answer never hold more than a quarter of the store's memory budget, whatever is asked; the devices of a
 //! pass are worked on in parallel and merged in the order of their ids, so that the answer has the same bits on any number of
-//! threads. Where one pass would hold too much, it becomes two: of earlier and later windows (at a month's start if
+//! threads. Where there are few, a device's pieces are too, in runs that hang on their number alone. Where one pass would hold too much, it becomes two: of earlier and later windows (at a month's start if
 //! possible, so that no block is cut), or where there is one window, of some groups and of the others. A group of one device
 //! is finished with that device. No pass hands anything to the next: what lies before its range it looks for in the store.
 
@@ -221,9 +221,18 @@ impl<'a> Execution<'a> {
             if !stretches.iter().any(|stretch| share.takes(&stretch.key)) {
                 return Ok(Vec::new());
             }
-            let mut parts = DeviceRun::new(all, device, stretches).run()?;
-            parts.retain(|(key, ..)| share.takes(key));
-            Ok(parts)
+            let timeline = scan.timeline(device.handle)?;
+            let pieces = timeline.pieces();
+            let runs = self.prepared.runs_of_device(work.len()).min(pieces);
+            let parts: Vec<DeviceParts> = (0..runs)
+                .into_par_iter()
+                .map(|run| {
+                    let pieces = run * pieces / runs..(run + 1) * pieces / runs;
+                    DeviceRun::new(all, device, stretches).run(&timeline, pieces)
+                })
+                .collect::<Result<_>>()?;
+            // Parts of one key add up in the order of the runs, as those of several devices do.
+            Ok(parts.into_iter().flatten().filter(|(key, ..)| share.takes(key)).collect())
         };
         work.par_iter().map(run).collect()
     }

@@ -15,6 +15,11 @@ use super::expression::Expression;
 use super::packed_run;
 use super::query::{Fill, Query};
 
+/// So many devices or fewer are too few to keep the cores of a machine busy.
+const FEW_DEVICES: usize = 4;
+/// Runs of pieces that one of few devices is worked on in.
+const DEVICE_RUNS: usize = 8;
+
 /// A query whose names are found.
 pub(super) struct Prepared<'a> {
     pub(super) query: &'a Query,
@@ -142,6 +147,14 @@ impl<'a> Prepared<'a> {
             Some(alignment) => alignment.before(from),
             None => TimeRange::new(Timestamp::MIN, Timestamp::MIN),
         }
+    }
+
+    /// In how many runs the pieces of a device are worked on, where there are so many devices: on several cores only where nothing is handed
+    /// from piece to piece, and merging takes no more than it saves.
+    pub(super) fn runs_of_device(&self, devices: usize) -> usize {
+        let hands_on = self.needs.growth || self.alignment.is_some();
+        let few = if self.needs.values { 1 } else { FEW_DEVICES };
+        if hands_on || devices > few { 1 } else { DEVICE_RUNS }
     }
 
     /// The type of an expression's values.

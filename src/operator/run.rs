@@ -7,6 +7,7 @@
 //! answers what the row A of `--by region` answers.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +15,7 @@ use crate::catalog::DeviceEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::BlockStatistics;
 use crate::model::{DeviceHandle, DeviceRows, MetricType};
-use crate::scan::{Block, Piece, Scan};
+use crate::scan::{Block, Piece, Scan, Timeline};
 use crate::segment::EncodedSlice;
 use crate::store::{Progress, Snapshot};
 use crate::time::{HOUR_NS, TimeRange, Timestamp};
@@ -117,12 +118,10 @@ impl<'a> DeviceRun<'a> {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<DeviceParts> {
-        if self.stretches.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Work { prepared, scan, .. } = self.work;
-        scan.device(self.device, &mut |piece| {
+    /// Works on some pieces of the device, by their places.
+    pub(super) fn run(mut self, timeline: &Timeline<'_, '_>, pieces: Range<usize>) -> Result<DeviceParts> {
+        let prepared = self.work.prepared;
+        timeline.visit(pieces, &mut |piece| {
             match piece {
                 Piece::Block(block) => self.block(&block)?,
                 Piece::Rows(rows) => self.rows(&rows)?,

@@ -292,3 +292,41 @@ fn segments_count_once_a_question_however_many_passes_it_takes() {
     let (_, explain) = store.latest(&snapshot, &super::LatestRequest::default().between(at(12), at(36)), None).unwrap();
     assert_eq!(segments(explain), (1, 1));
 }
+
+#[test]
+fn the_pieces_of_few_devices_answer_as_those_of_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let many = store(folder.path());
+    // The same store on other threads.
+    let options = |threads| Options { memory_bytes: 64 << 20, threads, ..Options::default() };
+    let others = [1, 5].map(|threads| Store::open_read_only(folder.path(), options(threads)).unwrap());
+    let aggregates = [
+        &[Aggregate::Count, Aggregate::Sum, Aggregate::Stddev, Aggregate::First, Aggregate::Last][..],
+        &[Aggregate::Slope, Aggregate::P95, Aggregate::Max],
+        &[Aggregate::Mean],
+    ];
+    let devices = ["pump-03", "pump-04", "pump-20", "pump-39", "pump-08"];
+    for (aggregates, every) in
+        aggregates.into_iter().flat_map(|of| [None, Some("6h"), Some("5d")].map(|every| (of, every)))
+    {
+        let query = |statistics| {
+            let query = Query::metric("power_w").aggregate(aggregates.iter().copied()).by(["device", "region"]);
+            let query = query.statistics(statistics).filter_value("power_w>3".parse().unwrap());
+            every.map_or(query.clone(), |every| query.every(every.parse().unwrap()))
+        };
+        let (whole, _) = ask(&many, &query(true), 1 << 30).unwrap();
+        for few in [1, 2, 4, 5] {
+            let asked = query(false).filter(super::attribute("device").is_any(devices[..few].iter().copied()));
+            let (alone, worked) = ask(&many, &asked, 1 << 30).unwrap();
+            let of_few = |row: &&[Cell]| devices[..few].iter().any(|device| row[0] == Cell::Text((*device).into()));
+            let expected: Vec<&[Cell]> = whole.rows().iter().filter(of_few).collect();
+            assert_eq!((worked, alone.rows().len()), (few as u64, expected.len()));
+            for (a, b) in expected.into_iter().zip(alone.rows()) {
+                assert!(a.iter().zip(b).all(|(a, b)| same(a, b)), "{a:?} became {b:?}, {few} devices, {every:?}");
+            }
+            for other in &others {
+                assert_eq!(other.install(|| ask(other, &asked, 1 << 30)).unwrap().0, alone);
+            }
+        }
+    }
+}

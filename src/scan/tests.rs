@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Delete, DeviceId, MetricName, Values, WriteBatch};
 use crate::store::{Options, Store};
+use crate::time::DAY_NS;
 
 use super::*;
 

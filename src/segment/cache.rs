@@ -102,7 +102,10 @@ impl PageCache {
     ) -> Result<CachedPage> {
         let key = (segment, offset);
         if let Some(held) = self.pages.read().unwrap_or_else(PoisonError::into_inner).by_key.get(&key) {
-            held.used.store(true, Ordering::Relaxed);
+            // Readers of one page would pass its line between their caches for nothing.
+            if !held.used.load(Ordering::Relaxed) {
+                held.used.store(true, Ordering::Relaxed);
+            }
             return Ok(held.page.clone());
         }
         let page = load()?;

@@ -105,9 +105,9 @@ mod tests {
     fn a_thread_gets_back_what_it_filled() {
         let spare = SpareLists::new(usize::MAX);
         let of_thread = |thread, thousands| SpareList { thread: Some(thread), ..filled(thousands * THOUSAND) };
-        for list in [of_thread(0, 10), of_thread(1, 20), of_thread(1, 30), of_thread(2, 40)] {
-            spare.give(list);
-        }
+        [of_thread(0, 10), of_thread(1, 20), of_thread(1, 30), of_thread(2, 40)]
+            .into_iter()
+            .for_each(|list| spare.give(list));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let taken = pool.broadcast(|context| (context.index() == 1).then(|| spare.take(THOUSAND).values.capacity()));
         assert_eq!(taken, [None, Some(20 * THOUSAND)]);
