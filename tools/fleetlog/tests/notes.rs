@@ -55,6 +55,8 @@ fn an_empty_answer_says_why() {
     assert_eq!(query(&["--filter", "mode=eco"]), format!("{passed}{clocks}"));
     assert_eq!(query(&["--filter", "mode=eco", "--tolerance", "5m"]), passed);
     assert_eq!(query(&["--filter", "power>100"]), passed);
+    let arithmetic = ["--metric", "power*open", "--aggregate", "count", "--from", "2026-01-01"];
+    assert_eq!(told(&place, "query", &arithmetic), format!("no row: no value lies in the range\n{clocks}"));
     let both = query(&["--filter", "power>100", "--where", "region=north", "--to", "2025-01-03"]);
     assert!(both.starts_with("no row: no value lies in the range and passes --where and --filter\n"), "{both}");
     let nan = query(&["--filter", "power!=nan"]);

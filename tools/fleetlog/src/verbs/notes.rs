@@ -20,7 +20,8 @@ pub(super) struct Asked<'a> {
     pub(super) cohort: Option<&'a Cohort>,
     /// Whether there is a range of time, where there is no cohort that says so.
     pub(super) ranged: bool,
-    pub(super) expressions: Vec<&'a Expression>,
+    /// The metrics that it is about, those of --filter aside.
+    pub(super) metrics: Vec<String>,
     pub(super) filters: &'a [ValueFilter],
     pub(super) tolerance: bool,
 }
@@ -59,6 +60,18 @@ pub(super) fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[A
     are_there
 }
 
+/// The metrics that expressions mean: one by its exact name, or those of arithmetic.
+pub(super) fn metrics_of<'e>(
+    snapshot: &Snapshot,
+    expressions: impl IntoIterator<Item = &'e Expression>,
+) -> Vec<String> {
+    let names = |expression: &Expression| match Expression::parse(expression.text()) {
+        Ok(parsed) if snapshot.catalog().metric(expression.text()).is_none() => parsed.names().to_vec(),
+        _ => vec![expression.text().to_owned()],
+    };
+    expressions.into_iter().flat_map(names).collect()
+}
+
 /// Says why an answer has no row, as far as the question tells.
 pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &Asked<'_>) {
     if is_silent(common) || !is_empty {
@@ -78,8 +91,7 @@ pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &As
         );
     }
     let compared = asked.filters.iter().map(ValueFilter::metric_name);
-    let named = asked.expressions.iter().flat_map(|expression| expression.names()).map(String::as_str);
-    let metrics: BTreeSet<&str> = named.chain(compared).collect();
+    let metrics: BTreeSet<&str> = asked.metrics.iter().map(String::as_str).chain(compared).collect();
     if !asked.tolerance && metrics.len() > 1 {
         let text = "metrics are put together where they have a sample at the same instant; --tolerance takes those of other clocks";
         note(common, text);

@@ -7,7 +7,7 @@ use crate::arguments::{Common, HistogramArguments, QueryArguments, TrendArgument
 use crate::output::Output;
 use crate::{Failure, Outcome, progress};
 
-use super::notes::{Asked, note_empty, note_few_windows, note_strays, note_unknown, note_zone};
+use super::notes::{Asked, metrics_of, note_empty, note_few_windows, note_strays, note_unknown, note_zone};
 use super::{open_reader, repeat};
 
 pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outcome, Failure> {
@@ -58,7 +58,7 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
     Output::new(common).table(&table)?;
     let asked = Asked {
         cohort: Some(&arguments.cohort),
-        expressions: arguments.metric.iter().flat_map(|named| &named.0).collect(),
+        metrics: metrics_of(&reading.snapshot, arguments.metric.iter().flat_map(|named| &named.0)),
         filters: &arguments.filter,
         tolerance: arguments.tolerance.is_some(),
         ..Asked::default()
@@ -99,7 +99,7 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
     Output::new(common).table(&table)?;
     let asked = Asked {
         cohort: Some(&arguments.cohort),
-        expressions: vec![&arguments.metric],
+        metrics: metrics_of(&reading.snapshot, [&arguments.metric]),
         filters: &arguments.filter,
         tolerance: arguments.tolerance.is_some(),
         ..Asked::default()
@@ -138,7 +138,7 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
     Output::new(common).table(&table)?;
     let asked = Asked {
         cohort: Some(&arguments.cohort),
-        expressions: vec![&arguments.metric],
+        metrics: metrics_of(&reading.snapshot, [&arguments.metric]),
         filters: &arguments.filter,
         tolerance: arguments.tolerance.is_some(),
         ..Asked::default()
