@@ -1,5 +1,7 @@
 //! The samples of one expression out of rows, and which rows pass conditions on values.
 
+use std::borrow::Cow;
+
 use crate::model::{Column, DeviceRows, MetricDefinition, MetricType, Presence, TextValues, Values};
 
 use super::expression::Expression;
@@ -13,28 +15,61 @@ pub(super) fn passing(rows: &DeviceRows, filters: &[ValueFilter], metrics: &[Met
     if filters.is_empty() {
         return None;
     }
-    let mut hits = vec![0_usize; rows.len()];
+    let mut kept: Option<Vec<u32>> = None;
     for (filter, metric) in filters.iter().zip(metrics) {
         let Some(column) = rows.column(metric.handle) else { return Some(Vec::new()) };
-        let mut note = |place: usize, row: usize| {
-            let passes = match (&column.values, metric.metric_type) {
-                (Values::Text(texts), _) => filter.accepts_text(texts.get(place)),
-                (Values::Integer(values), MetricType::Integer) => filter.accepts_integer(values[place]),
-                (values, _) => number(values, place).is_some_and(|value| filter.accepts(value)),
-            };
-            if passes {
-                hits[row] += 1;
+        let passes = passes(column, filter, metric.metric_type);
+        let passes = |place: &usize| passes[*place];
+        kept = Some(match (&kept, &column.presence) {
+            (None, Presence::All) => (0..rows.len()).filter(passes).map(|row| row as u32).collect(),
+            (None, Presence::Positions(positions)) => {
+                (0..positions.len()).filter(passes).map(|place| positions[place]).collect()
             }
-        };
-        match &column.presence {
-            Presence::All => (0..rows.len()).for_each(|row| note(row, row)),
-            Presence::Positions(positions) => {
-                positions.iter().enumerate().for_each(|(place, row)| note(place, *row as usize))
+            (Some(kept), presence) => {
+                let known = kept.iter().copied().zip(places_of(kept, presence));
+                known.filter(|(_, place)| place.as_ref().is_some_and(passes)).map(|(row, _)| row).collect()
             }
-        }
+        });
     }
-    let all = |(row, hit): (usize, &usize)| (*hit == filters.len()).then_some(row as u32);
-    Some(hits.iter().enumerate().filter_map(all).collect())
+    kept
+}
+
+/// Whether each value of a column passes a filter.
+fn passes(column: &Column, filter: &ValueFilter, metric_type: MetricType) -> Vec<bool> {
+    match (&column.values, metric_type) {
+        (Values::Text(texts), _) => {
+            let known: Vec<bool> = texts.dictionary.iter().map(|text| filter.accepts_text(text)).collect();
+            texts.codes.iter().map(|code| known[*code as usize]).collect()
+        }
+        (Values::Integer(values), MetricType::Integer) => {
+            values.iter().map(|value| filter.accepts_integer(*value)).collect()
+        }
+        (values, _) => filter.accepts_all(&numbers(values)),
+    }
+}
+
+/// The place of each of some rows, which rise, among the values of a column.
+fn places_of<'p>(rows: &'p [u32], presence: &'p Presence) -> impl Iterator<Item = Option<usize>> + 'p {
+    let mut next = 0;
+    rows.iter().map(move |row| match presence {
+        Presence::All => Some(*row as usize),
+        Presence::Positions(positions) => {
+            while positions.get(next).is_some_and(|position| position < row) {
+                next += 1;
+            }
+            positions.get(next).filter(|position| *position == row).map(|_| next)
+        }
+    })
+}
+
+/// Values as numbers, as they are in the column; of text there are none.
+fn numbers(values: &Values) -> Cow<'_, [f64]> {
+    match values {
+        Values::Float(values) => Cow::Borrowed(values),
+        Values::Integer(values) => values.iter().map(|value| *value as f64).collect(),
+        Values::Boolean(values) => values.iter().map(|value| f64::from(u8::from(*value))).collect(),
+        Values::Text(_) => Cow::Borrowed(&[]),
+    }
 }
 
 /// A value as a number; `None` for text.
@@ -82,43 +117,39 @@ impl Samples {
             return rows.column(metric.handle).map(|column| Self::of_column(rows, column, kept)).unwrap_or_default();
         }
         let columns: Option<Vec<_>> = operands.iter().map(|metric| rows.column(metric.handle)).collect();
-        let Some(columns) = columns else { return Self::default() };
-        let all: Vec<u32>;
-        let places = match kept {
-            Some(kept) => kept,
-            None => {
-                all = (0..rows.len() as u32).collect();
-                &all
-            }
+        let Some(columns) = columns.filter(|columns| !columns.iter().any(|column| is_text(column))) else {
+            return Self::default();
         };
-        let mut samples = Self::default();
-        let mut operands = Vec::with_capacity(columns.len());
-        for row in places {
-            operands.clear();
-            for column in &columns {
-                operands
-                    .extend(column.presence.value_place(*row as usize).and_then(|place| number(&column.values, place)));
-            }
-            if operands.len() == columns.len() {
-                samples.times.push(rows.times[*row as usize]);
-                samples.values.push(expression.value(&operands));
-            }
+        let everywhere = columns.iter().all(|column| column.presence == Presence::All);
+        if everywhere && kept.is_none() {
+            let values: Vec<_> = columns.iter().map(|column| numbers(&column.values)).collect();
+            let values = expression.values(&values, rows.len());
+            return Self { times: rows.times.clone(), values, ..Self::default() };
         }
-        samples
+        let mut common: Vec<u32> = kept.map_or_else(|| (0..rows.len() as u32).collect(), <[u32]>::to_vec);
+        for column in &columns {
+            let known: Vec<bool> = places_of(&common, &column.presence).map(|place| place.is_some()).collect();
+            let mut known = known.into_iter();
+            common.retain(|_| known.next().unwrap_or_default());
+        }
+        let of_common = |column: &&Column| {
+            let all = numbers(&column.values);
+            places_of(&common, &column.presence).flatten().map(|place| all[place]).collect::<Cow<'_, [f64]>>()
+        };
+        let values: Vec<_> = columns.iter().map(of_common).collect();
+        let values = expression.values(&values, common.len());
+        Self { times: common.iter().map(|row| rows.times[*row as usize]).collect(), values, ..Self::default() }
     }
 
     fn of_column(rows: &DeviceRows, column: &Column, kept: Option<&[u32]>) -> Self {
         // Rows of the samples, and the places of their values.
-        let (rows_of, places): (Vec<u32>, Vec<usize>) = match kept {
-            Some(kept) => {
-                let found =
-                    kept.iter().filter_map(|row| column.presence.value_place(*row as usize).map(|place| (*row, place)));
-                found.unzip()
+        let (rows_of, places): (Vec<u32>, Vec<usize>) = match (kept, &column.presence) {
+            (Some(kept), presence) => {
+                let known = kept.iter().copied().zip(places_of(kept, presence));
+                known.filter_map(|(row, place)| Some((row, place?))).unzip()
             }
-            None => match &column.presence {
-                Presence::All => ((0..rows.len() as u32).collect(), (0..rows.len()).collect()),
-                Presence::Positions(positions) => (positions.clone(), (0..positions.len()).collect()),
-            },
+            (None, Presence::All) => return Self::of_all(rows, column),
+            (None, Presence::Positions(positions)) => (positions.clone(), (0..positions.len()).collect()),
         };
         let times = rows_of.iter().map(|row| rows.times[*row as usize]).collect();
         let integers: Option<Vec<i64>> = match &column.values {
@@ -140,4 +171,22 @@ impl Samples {
         };
         Self { times, values, integers, texts }
     }
+
+    /// Those of a column with a value in each row.
+    fn of_all(rows: &DeviceRows, column: &Column) -> Self {
+        let integers: Option<Vec<i64>> = match &column.values {
+            Values::Integer(values) => Some(values.clone()),
+            Values::Boolean(values) => Some(values.iter().map(|value| i64::from(*value)).collect()),
+            _ => None,
+        };
+        let (values, texts) = match &column.values {
+            Values::Text(texts) => (vec![1.0; texts.codes.len()], Some(texts.clone())),
+            values => (numbers(values).into_owned(), None),
+        };
+        Self { times: rows.times.clone(), values, integers, texts }
+    }
+}
+
+fn is_text(column: &Column) -> bool {
+    matches!(column.values, Values::Text(_))
 }

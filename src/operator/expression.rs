@@ -4,8 +4,12 @@
 //! or a digit in front stands in double quotes: `"co2-ppm" / 1e6`; a quote in it is written twice. An instant without one of the
 //! metrics has no value. Depth and length are limited, so that no text can make the walk over an expression too deep.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, ErrorKind, Result};
 
+/// Rows that are computed together.
+const ROWS_AT_ONCE: usize = 1_024;
 /// The deepest nesting of parentheses.
 const DEPTH_MAX: usize = 32;
 /// The most operands, signs and parentheses. `a+a+a` is a tree as deep as it is long, and is walked by recursion.
@@ -100,6 +104,17 @@ impl Expression {
     pub fn value(&self, metrics: &[f64]) -> f64 {
         self.root.as_ref().map_or(f64::NAN, |root| root.value(metrics))
     }
+
+    /// The values of rows, given those of the metrics in each of them: bit for bit those of [`Self::value`], row by row.
+    pub(super) fn values(&self, metrics: &[Cow<'_, [f64]>], rows: usize) -> Vec<f64> {
+        let mut values = vec![f64::NAN; rows];
+        let Some(root) = &self.root else { return values };
+        // All that one step reads and writes stays in the nearest cache.
+        for (number, values) in values.chunks_mut(ROWS_AT_ONCE).enumerate() {
+            root.fill(metrics, number * ROWS_AT_ONCE, values);
+        }
+        values
+    }
 }
 
 impl Node {
@@ -115,6 +130,38 @@ impl Node {
                     '-' => left - right,
                     '*' => left * right,
                     _ => left / right,
+                }
+            }
+        }
+    }
+
+    /// The values of some rows, from `first` on.
+    fn fill(&self, metrics: &[Cow<'_, [f64]>], first: usize, values: &mut [f64]) {
+        match self {
+            Self::Number(number) => values.fill(*number),
+            Self::Metric(place) => values.copy_from_slice(&metrics[*place][first..first + values.len()]),
+            Self::Negative(node) => {
+                node.fill(metrics, first, values);
+                values.iter_mut().for_each(|value| *value = -*value);
+            }
+            Self::Binary(operator, left, right) => {
+                left.fill(metrics, first, values);
+                let own: Vec<f64>;
+                let right = match &**right {
+                    Self::Metric(place) => &metrics[*place][first..first + values.len()],
+                    node => {
+                        let mut room = vec![0.0; values.len()];
+                        node.fill(metrics, first, &mut room);
+                        own = room;
+                        &own
+                    }
+                };
+                let pairs = values.iter_mut().zip(right);
+                match operator {
+                    '+' => pairs.for_each(|(left, right)| *left += right),
+                    '-' => pairs.for_each(|(left, right)| *left -= right),
+                    '*' => pairs.for_each(|(left, right)| *left *= right),
+                    _ => pairs.for_each(|(left, right)| *left /= right),
                 }
             }
         }
@@ -266,6 +313,15 @@ mod tests {
             let expression = Expression::parse(text).unwrap();
             let values: Vec<f64> = expression.names().iter().map(|name| if name == "a" { 3.0 } else { 10.0 }).collect();
             assert_eq!(expression.value(&values), expected, "{text}");
+            // As many rows as are computed together, and some more.
+            let rows = ROWS_AT_ONCE + 3;
+            let column = |value: &f64| (0..rows).map(|row| value + row as f64 / 7.0).collect::<Vec<_>>();
+            let columns: Vec<Vec<f64>> = values.iter().map(column).collect();
+            let borrowed: Vec<_> = columns.iter().map(|column| Cow::Borrowed(&column[..])).collect();
+            for (row, value) in expression.values(&borrowed, rows).into_iter().enumerate() {
+                let metrics: Vec<f64> = columns.iter().map(|column| column[row]).collect();
+                assert_eq!(value.to_bits(), expression.value(&metrics).to_bits(), "{text}");
+            }
         }
         assert_eq!(Expression::parse("voltage_v * current_a").unwrap().text(), "voltage_v*current_a");
         for (text, expected) in [("a*1e-3", 0.003), ("a + 2E+2", 203.0), ("a*.5e1", 15.0), ("(a-1e0)", 2.0)] {

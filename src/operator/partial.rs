@@ -30,12 +30,27 @@ pub(super) struct Sample {
 
 /// Growth from sample to sample.
 #[derive(Debug, Clone, Copy, Default)]
-struct Growth {
+pub(super) struct Growth {
     sum: CompensatedSum,
     sum_integer: i128,
     elapsed_ns: i128,
     /// Growth per second, device by device.
     rate: CompensatedSum,
+}
+
+impl Growth {
+    /// Adds the growth from one sample of a device to its next; both are `whole` or not.
+    #[inline]
+    pub(super) fn add(&mut self, (before, after): (Sample, Sample), nature: Nature, whole: bool) {
+        // Whole numbers beyond 2^53 may fall where the floats of both are one. A metric of floats may have blocks of integers, of
+        // which a layout keeps fewer: only the floats count there.
+        let is_less = if whole { after.integer < before.integer } else { after.value < before.value };
+        let reset = nature == Nature::Counter && is_less;
+        self.sum.add(if reset { after.value } else { after.value - before.value });
+        let whole_before = if reset { 0 } else { i128::from(before.integer) };
+        self.sum_integer += i128::from(after.integer) - whole_before;
+        self.elapsed_ns += i128::from(after.time) - i128::from(before.time);
+    }
 }
 
 /// A part of one metric in one group and window.
@@ -240,17 +255,14 @@ impl Partial {
         self.more.get_or_insert_default().add_texts(texts);
     }
 
-    /// Adds the growth from one sample of a device to its next; both are `whole` or not.
-    pub(super) fn add_growth(&mut self, (before, after): (Sample, Sample), nature: Nature, whole: bool) {
-        let growth = self.more.get_or_insert_default().growth.get_or_insert_default();
-        // Whole numbers beyond 2^53 may fall where the floats of both are one. A metric of floats may have blocks of integers, of
-        // which a layout keeps fewer: only the floats count there.
-        let is_less = if whole { after.integer < before.integer } else { after.value < before.value };
-        let reset = nature == Nature::Counter && is_less;
-        growth.sum.add(if reset { after.value } else { after.value - before.value });
-        let whole_before = if reset { 0 } else { i128::from(before.integer) };
-        growth.sum_integer += i128::from(after.integer) - whole_before;
-        growth.elapsed_ns += i128::from(after.time) - i128::from(before.time);
+    /// The growth so far.
+    pub(super) fn growth(&self) -> Growth {
+        self.more.as_ref().and_then(|more| more.growth).unwrap_or_default()
+    }
+
+    /// Takes over a growth that was added to.
+    pub(super) fn set_growth(&mut self, growth: Growth) {
+        self.more.get_or_insert_default().growth = Some(growth);
     }
 
     /// Ends the part of one device: its rate is fixed before devices are summed. Integers are `whole`.

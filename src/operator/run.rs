@@ -24,7 +24,7 @@ use super::align::AsOf;
 use super::cohort::{GroupKey, GroupStretch};
 use super::column::{Samples, passing};
 use super::looks::look;
-use super::partial::{Partial, Sample};
+use super::partial::{Growth, Partial, Sample};
 use super::parts::PartList;
 use super::prepared::Prepared;
 use super::runs::{Run, RunFinder, first_reaching, window_of};
@@ -392,13 +392,15 @@ impl<'a> DeviceRun<'a> {
                 },
             };
             before = self.change_part((stretch, window), place, |part, _| {
+                let mut grown: Option<Growth> = None;
                 for at in run.clone() {
                     let Some(sample) = all.known(at) else { continue };
                     if let Some(before) = before.filter(|_| passes(sample.time)) {
-                        part.add_growth((before, sample), nature, whole);
+                        grown.get_or_insert_with(|| part.growth()).add((before, sample), nature, whole);
                     }
                     before = Some(sample);
                 }
+                grown.into_iter().for_each(|grown| part.set_growth(grown));
                 before
             });
             self.before[place] = Some(before);

@@ -111,6 +111,22 @@ impl ValueFilter {
         self.order_of(value).is_some_and(|order| self.comparison.holds(order))
     }
 
+    /// Whether each of some numbers passes, as by [`Self::accepts`].
+    pub(super) fn accepts_all(&self, values: &[f64]) -> Vec<bool> {
+        let Some(wanted) = self.number else { return vec![false; values.len()] };
+        match self.comparison {
+            Comparison::Greater => values.iter().map(|value| *value > wanted).collect(),
+            Comparison::GreaterOrEqual => values.iter().map(|value| *value >= wanted).collect(),
+            Comparison::Less => values.iter().map(|value| *value < wanted).collect(),
+            Comparison::LessOrEqual => values.iter().map(|value| *value <= wanted).collect(),
+            Comparison::Equal => values.iter().map(|value| *value == wanted).collect(),
+            // What is not a number is in no order to any.
+            Comparison::NotEqual => {
+                values.iter().map(|value| *value != wanted && !value.is_nan() && !wanted.is_nan()).collect()
+            }
+        }
+    }
+
     /// Whether a whole number passes: compared exactly, also where a float would have to round it.
     #[must_use]
     pub fn accepts_integer(&self, value: i64) -> bool {

@@ -25,6 +25,7 @@ pub struct CompensatedSum {
 
 impl CompensatedSum {
     /// Adds a value.
+    #[inline]
     pub fn add(&mut self, value: f64) {
         let total = self.sum + value;
         self.lost +=
