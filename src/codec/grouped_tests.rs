@@ -19,7 +19,7 @@ fn check(values: &[i64]) -> usize {
             let (lowest, highest) = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
             assert_eq!(head.lowest, lowest);
             let bits = |end: i64| 64 - (end.wrapping_sub(lowest) as u64).leading_zeros();
-            let bound = groups.highest(group);
+            let bound = head.highest;
             assert!(bound >= highest && (bound == i64::MAX || bits(bound) == bits(highest)));
             let mut read = [0; GROUP];
             groups.values(group, kernels, &mut read).unwrap();

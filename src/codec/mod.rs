@@ -15,11 +15,14 @@ mod compressed;
 mod decimal;
 mod fixed;
 mod grouped;
+mod grouped_head;
 mod grouped_plan;
 #[cfg(test)]
 mod grouped_tests;
 mod integer;
 mod kernels;
+#[cfg(test)]
+mod kernels_tests;
 mod lanes;
 #[cfg(test)]
 mod laws;
@@ -38,12 +41,14 @@ mod text;
 mod times;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
+#[cfg(target_arch = "x86_64")]
+mod vectors_512;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricType, Presence, TextValues, Values};
 
 use crate::bytes::{Reader, corrupt};
-pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
+pub use packed::{Aligned, GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
 pub use packed_times::{GroupTimes, PackedTimes};
 
 pub(crate) use bits::groups_of;
