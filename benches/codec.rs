@@ -233,8 +233,7 @@ impl Blocks {
         let (mut offsets, mut floats) = (Aligned([0; GROUP_VALUES]), Aligned([0.0; GROUP_VALUES]));
         self.each_block(|block| {
             for group in 0..block.groups() {
-                block.offsets(group, &mut offsets).unwrap();
-                block.floats(group, &offsets, &mut floats);
+                block.unpack_floats(group, &mut offsets, &mut floats).unwrap();
                 black_box(&floats);
             }
         });

@@ -342,8 +342,7 @@ impl<'a> GroupedDecimals<'a> {
         for (group, within) in groups_of(places.clone()) {
             let head = &self.groups.heads()[group];
             if head.is_narrow() {
-                self.groups.offsets(group, kernels, &mut offsets)?;
-                kernels.floats(&offsets, head.lowest, &self.factor, &mut floats);
+                self.groups.floats(group, (kernels, &self.factor), &mut offsets, &mut floats)?;
             } else {
                 self.groups.values(group, kernels, &mut integers)?;
                 *floats = floats_of(&mut integers, self.groups.length(group), self.scale)?;

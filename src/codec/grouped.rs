@@ -17,7 +17,7 @@ use super::bits::{GROUP, bits_at, groups_of};
 pub(super) use super::grouped_head::Head;
 use super::grouped_head::{DIFFERENCES, Heads, LINE, read_heads};
 use super::grouped_plan::{Plan, Prediction, on_line, plan};
-use super::kernels::Kernels;
+use super::kernels::{Factor, Kernels};
 use super::lanes::{Aligned, Offsets, SummaryOf, packed_bytes};
 
 /// A full group has 2 to this power values.
@@ -188,6 +188,32 @@ impl<'a> Grouped<'a> {
         let all_bits = all_bits.unwrap_or_else(|| offsets[..count].iter().fold(0, |all, offset| all | offset));
         let highest = || offsets[..count].iter().fold(0, |highest, offset| highest.max(*offset));
         head.check_distances(u64::from(all_bits), || u64::from(highest()))
+    }
+
+    /// The floats of a group whose values lie between -2^51 and 2^51, each scaled; those behind its last are unspecified, and so is
+    /// what the offsets are then.
+    ///
+    /// # Errors
+    /// As [`Self::offsets`].
+    pub(super) fn floats(
+        &self,
+        group: usize,
+        (kernels, factor): (&Kernels, &Factor),
+        offsets: &mut Offsets,
+        floats: &mut [f64; GROUP],
+    ) -> Result<()> {
+        let head = &self.heads.all[group];
+        if head.prediction == Prediction::Frame && !head.may_pass && self.length(group) == GROUP {
+            let bytes = self.packed.get(head.at..).unwrap_or_default();
+            let patches = (usize::from(head.patches), u32::from(head.patch_width));
+            let widths = (u32::from(head.width), patches);
+            if kernels.packed_floats(bytes, widths, (head.lowest, factor), floats).is_some() {
+                return Ok(());
+            }
+        }
+        self.offsets(group, kernels, offsets)?;
+        kernels.floats(offsets, head.lowest, factor, floats);
+        Ok(())
     }
 
     /// The values of a group; those behind its last are unspecified.

@@ -130,20 +130,41 @@ pub(super) fn read_heads(reader: &mut Reader<'_>, count: usize, (least, limit): 
     if reader.left() / HEAD_BYTES_MIN < groups {
         return Err(corrupt(format!("{} bytes are too few for {count} values", reader.left())));
     }
-    let mut all = with_room(groups)?;
+    let mut heads = Heads { all: with_room(groups)?, are_narrow: true, packed_bytes: 0 };
     let bytes = reader.rest();
-    let (mut place, mut at, mut before, mut widest) = (0_usize, 0_usize, 0_i64, 0);
-    for group in 0..groups {
-        let rest = bytes.get(place..).unwrap_or_default();
-        let (fields, taken) = match short_fields(rest) {
+    let (mut place, mut before) = (0, 0);
+    for _ in 0..count / GROUP {
+        place += heads.read(bytes.get(place..).unwrap_or_default(), GROUP, &mut before, (least, limit))?;
+    }
+    if count % GROUP > 0 {
+        place += heads.read(bytes.get(place..).unwrap_or_default(), count % GROUP, &mut before, (least, limit))?;
+    }
+    reader.skip(place);
+    Ok(heads)
+}
+
+impl Heads {
+    /// Reads the head of the next group, of so many values, and says how many bytes it takes.
+    #[inline(always)]
+    fn read(&mut self, bytes: &[u8], count: usize, before: &mut i64, bounds: (i64, i64)) -> Result<usize> {
+        if let Some((fields, taken)) = short_frame(bytes) {
+            self.put(fields, count, before, bounds)?;
+            return Ok(taken);
+        }
+        let (fields, taken) = match short_differences(bytes) {
             Some(short) => short,
-            None => read_fields(rest)?,
+            None => read_fields(bytes)?,
         };
-        place += taken;
+        self.put(fields, count, before, bounds)?;
+        Ok(taken)
+    }
+
+    #[inline(always)]
+    fn put(&mut self, fields: Fields, count: usize, before: &mut i64, (least, limit): (i64, i64)) -> Result<()> {
         let lowest = before.wrapping_add(fields.lowest_step);
-        before = lowest;
+        *before = lowest;
         if lowest < least || lowest > limit {
-            return Err(corrupt("the lowest value of a group of integers is none that the column may hold"));
+            return Err(out_of_bounds());
         }
         let reach = reach(u32::from(fields.span_bits));
         let may_pass = reach > limit.wrapping_sub(lowest) as u64;
@@ -151,73 +172,87 @@ pub(super) fn read_heads(reader: &mut Reader<'_>, count: usize, (least, limit): 
             lowest,
             highest: if may_pass { limit } else { lowest.wrapping_add(reach as i64) },
             prediction: fields.prediction,
-            at,
+            at: self.packed_bytes,
             span_bits: fields.span_bits,
             width: fields.width,
             patch_width: fields.patch_width,
             patches: fields.patches,
             may_pass,
         };
-        widest = widest.max(fields.span_bits);
-        at = at.saturating_add(head.bytes(GROUP.min(count - group * GROUP)));
-        all.push(head);
+        self.are_narrow &= head.is_narrow();
+        self.packed_bytes = self.packed_bytes.saturating_add(head.bytes(count));
+        self.all.push(head);
+        Ok(())
     }
-    reader.skip(place);
-    Ok(Heads { all, are_narrow: u32::from(widest) <= NARROW_BITS, packed_bytes: at })
+}
+
+#[cold]
+fn out_of_bounds() -> Error {
+    corrupt("the lowest value of a group of integers is none that the column may hold")
 }
 
 /// A variable-length integer of up to four bytes in its only spelling at the start of a window, and how many bits it takes.
 #[inline(always)]
 fn short_varint(window: u64) -> Option<(u64, u32)> {
     let ends = !window & 0x8080_8080;
+    if ends == 0 {
+        return None;
+    }
+    // All bits up to the first end.
+    let own = window & (ends ^ (ends - 1));
     let bits = ends.trailing_zeros() + 1;
-    let own = window & (u64::MAX >> (64 - bits.min(64)));
     let value = own & 0x7f | own >> 1 & 0x3f80 | own >> 2 & 0x1f_c000 | own >> 3 & 0xfe0_0000;
-    let is_superfluous = bits > 8 && own >> (bits.min(64) - 8) == 0;
-    (ends > 0 && !is_superfluous).then_some((value, bits))
+    let is_superfluous = bits > 8 && own >> (bits - 8) == 0;
+    (!is_superfluous).then_some((value, bits))
 }
 
-/// The fields of a head that is a frame, or of differences, in narrow groups, where they are few bytes, and how many these are; what they
-/// say is as if read one by one.
+/// The fields of a frame of a narrow group, where they are few bytes, and how many these are; what they say is as if read one by one.
 #[inline(always)]
-fn short_fields(bytes: &[u8]) -> Option<(Fields, usize)> {
+fn short_frame(bytes: &[u8]) -> Option<(Fields, usize)> {
     let window = u64::from_le_bytes(*bytes.first_chunk()?);
-    let head = window as u16;
-    let (width, patch_width) = (head as u8 & 0x7f, (head >> 8) as u8 & 0x7f);
-    if u32::from(width + patch_width) > NARROW_BITS || head & LINE > 0 {
+    let (width, patch_width) = (window as u8, (window >> 8) as u8);
+    // Neither has its uppermost bit, that of another prediction, where the sum is as small.
+    if u32::from(width) + u32::from(patch_width) > NARROW_BITS {
         return None;
     }
     let (lowest_step, lowest_bits) = short_varint(window >> 16)?;
-    let lowest_step = unzigzag(lowest_step);
-    // Of 48 bits the integer took 32 at most.
-    let rest = window >> 16 >> lowest_bits;
     let has_patches = patch_width > 0;
-    if head & DIFFERENCES == 0 {
-        let patches = rest as u8 & u8::from(has_patches).wrapping_neg();
-        let fields = Fields {
-            lowest_step,
-            span_bits: width + patch_width,
-            width,
-            patch_width,
-            prediction: Prediction::Frame,
-            patches,
-        };
-        let taken = 2 + lowest_bits as usize / 8 + usize::from(has_patches);
-        return (has_patches == (patches > 0)).then_some((fields, taken));
+    // Of 48 bits the integer took 32 at most.
+    let patches = (window >> 16 >> lowest_bits) as u8 & u8::from(has_patches).wrapping_neg();
+    let fields = Fields {
+        lowest_step: unzigzag(lowest_step),
+        span_bits: width + patch_width,
+        width,
+        patch_width,
+        prediction: Prediction::Frame,
+        patches,
+    };
+    (has_patches == (patches > 0)).then_some((fields, 2 + lowest_bits as usize / 8 + usize::from(has_patches)))
+}
+
+/// The same of differences.
+#[inline(always)]
+fn short_differences(bytes: &[u8]) -> Option<(Fields, usize)> {
+    let window = u64::from_le_bytes(*bytes.first_chunk()?);
+    let (width, patch_width) = (window as u8 & 0x7f, (window >> 8) as u8);
+    if window as u16 & DIFFERENCES == 0 || u32::from(width) + u32::from(patch_width) > NARROW_BITS {
+        return None;
     }
-    let span_bits = rest as u8;
+    let (lowest_step, lowest_bits) = short_varint(window >> 16)?;
+    let span_bits = (window >> 16 >> lowest_bits) as u8;
     let before = 3 + lowest_bits as usize / 8;
     let window = u64::from_le_bytes(*bytes.get(before..)?.first_chunk()?);
     let (first, first_bits) = short_varint(window)?;
     let (step, step_bits) = short_varint(window >> first_bits)?;
     let taken = before + (first_bits + step_bits) as usize / 8;
+    let has_patches = patch_width > 0;
     let patches = bytes.get(taken)? & u8::from(has_patches).wrapping_neg();
     // Of up to four bytes, no step is wider than 32 bits.
     if u32::from(span_bits) > NARROW_BITS || first > reach(u32::from(span_bits)) || has_patches != (patches > 0) {
         return None;
     }
     let prediction = Prediction::Differences { first, step: unzigzag(step) };
-    let fields = Fields { lowest_step, span_bits, width, patch_width, prediction, patches };
+    let fields = Fields { lowest_step: unzigzag(lowest_step), span_bits, width, patch_width, prediction, patches };
     Some((fields, taken + usize::from(has_patches)))
 }
 

@@ -3,6 +3,8 @@
 //! Guarantees: every level gives the same bits; a level is only handed out where the processor has its instructions, which
 //! is what makes calling it sound. The choice is made once, at run time.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512d, __m512i, _mm512_loadu_si512, _mm512_storeu_pd, _mm512_storeu_si512};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -40,6 +42,7 @@ impl Factor {
 
 type Unpack = unsafe fn(&[u8], &mut Offsets);
 type Pack = unsafe fn(&Offsets, &mut [u8]);
+type PackedFloats = unsafe fn(&[u8], (usize, u32), (i64, Divisor), &mut [f64; GROUP]) -> Option<()>;
 type Sum = unsafe fn(&[u8], usize, u32) -> Option<u64>;
 
 /// The kernels of one set of instructions; tables have an entry for each width from 1 to 32.
@@ -48,6 +51,7 @@ pub(super) struct Kernels {
     unpack: [Unpack; 32],
     pack: [Pack; 32],
     sum: [Sum; 32],
+    packed_floats: [PackedFloats; 32],
     accumulate: unsafe fn(&mut Offsets, u32, u32) -> u32,
     accumulate_short: unsafe fn(&mut Offsets, u32, u32) -> u32,
     put_patches: unsafe fn(&[u8], usize, u32, u32, &mut Offsets) -> Option<()>,
@@ -86,9 +90,20 @@ macro_rules! by_width {
                 $vectors::sum::<WIDTH>(packed, patches, patch_width)
             }
 
+            $(#[target_feature(enable = $features)])?
+            fn packed_floats<const WIDTH: usize>(
+                bytes: &[u8],
+                patches: (usize, u32),
+                scale: (i64, Divisor),
+                floats: &mut [f64; GROUP],
+            ) -> Option<()> {
+                $vectors::packed_floats::<WIDTH>(bytes, patches, scale, floats)
+            }
+
             pub(super) const UNPACK: [Unpack; 32] = widths!(unpack);
             pub(super) const PACK: [Pack; 32] = widths!(pack);
             pub(super) const SUM: [Sum; 32] = widths!(sum);
+            pub(super) const PACKED_FLOATS: [PackedFloats; 32] = widths!(packed_floats);
         }
     };
 }
@@ -165,6 +180,7 @@ macro_rules! level {
                 unpack: $widths::UNPACK,
                 pack: $widths::PACK,
                 sum: $widths::SUM,
+                packed_floats: $widths::PACKED_FLOATS,
                 accumulate,
                 accumulate_short,
                 put_patches,
@@ -224,6 +240,40 @@ level!(
 thread_local! {
     /// What a test takes for the best ones.
     static CHOSEN: std::cell::Cell<Option<&'static Kernels>> = const { std::cell::Cell::new(None) };
+}
+
+/// A vector of bytes.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: the reference is to 64 bytes that may be read, and no alignment is asked for.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+/// A vector of words.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_words(words: &[u32; 16]) -> __m512i {
+    // SAFETY: as in `load`: these are 64 bytes.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_words(vector: __m512i, words: &mut [u32; 16]) {
+    // SAFETY: the reference is to 64 bytes that nobody else reads or writes, any bits are numbers, and no alignment is asked for.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), vector) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_doubles(vector: __m512d, doubles: &mut [f64; 8]) {
+    // SAFETY: as in `store_words`.
+    unsafe { _mm512_storeu_pd(doubles.as_mut_ptr(), vector) }
 }
 
 impl fmt::Debug for Kernels {
@@ -310,6 +360,26 @@ impl Kernels {
             Some(kernel) => unsafe { kernel(packed, patches, patch_width) },
             None => (patches == 0).then_some(0),
         }
+    }
+
+    /// The floats of a full packed frame, behind which lie so many patches of some width, from its lowest integer on; all of them lie between
+    /// -2^51 and 2^51. `None` where patches are not what they must be, or the level does not know it.
+    #[inline]
+    pub(super) fn packed_floats(
+        &self,
+        packed: &[u8],
+        (width, patches): (u32, (usize, u32)),
+        (lowest, factor): (i64, &Factor),
+        floats: &mut [f64; GROUP],
+    ) -> Option<()> {
+        let kernel = self.packed_floats.get((width as usize).wrapping_sub(1))?;
+        let divisor = match factor.scaling {
+            Scaling::Quotient => factor.divisor,
+            Scaling::Product => factor.divisor.of_product(),
+            Scaling::Single => return None,
+        };
+        // SAFETY: as in `unpack`.
+        unsafe { kernel(packed, patches, (lowest, divisor), floats) }
     }
 
     /// Turns differences, each less `step`, into values that begin with `first`; returns all bits that these have. Of `short` ones values

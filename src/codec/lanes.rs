@@ -173,6 +173,17 @@ pub(super) fn accumulate(offsets: &mut Offsets, first: u32, step: u32) -> u32 {
     all_bits.iter().fold(0, |all, bits| all | bits)
 }
 
+/// Floats of a full frame in one go: not here.
+#[inline(always)]
+pub(super) fn packed_floats<const WIDTH: usize>(
+    _bytes: &[u8],
+    _patches: (usize, u32),
+    _scale: (i64, Divisor),
+    _floats: &mut [f64; GROUP],
+) -> Option<()> {
+    None
+}
+
 /// Upper bits of patches are read by no vectors here: nothing is put.
 #[inline(always)]
 pub(super) fn put_patches(
@@ -232,9 +243,9 @@ pub(super) fn join(codes: &Offsets, dictionary: &Row, [upper, lower]: [&Offsets;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Divisor {
     pub(super) factor: f64,
-    inverse: f64,
+    pub(super) inverse: f64,
     /// What the inverse is short of the true one.
-    inverse_rest: f64,
+    pub(super) inverse_rest: f64,
 }
 
 impl Divisor {
@@ -245,6 +256,11 @@ impl Divisor {
         // What a division leaves is a double: it takes no rounding but that of its own quotient.
         let inverse_rest = (-inverse).mul_add(factor, 1.0) / factor;
         Self { factor, inverse, inverse_rest }
+    }
+
+    /// What multiplies by the factor where the other divides by it.
+    pub(super) fn of_product(self) -> Self {
+        Self { factor: self.factor, inverse: self.factor, inverse_rest: 0.0 }
     }
 }
 

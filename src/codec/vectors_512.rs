@@ -4,15 +4,19 @@
 //! plain way. All of it is safe code, as in [`super::vectors`].
 
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_cmplt_epu8_mask, _mm512_madd_epi16,
-    _mm512_mask_test_epi32_mask, _mm512_maskz_and_epi32, _mm512_maskz_set1_epi32, _mm512_multishift_epi64_epi8,
-    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_reduce_add_epi32,
+    __m512d, __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castpd_si512, _mm512_castsi512_pd,
+    _mm512_castsi512_si256, _mm512_cmplt_epu8_mask, _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_madd_epi16,
+    _mm512_mask_test_epi32_mask, _mm512_maskz_and_epi32, _mm512_mul_pd, _mm512_multishift_epi64_epi8, _mm512_or_si512,
+    _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_reduce_add_epi32,
     _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_sllv_epi32, _mm512_srlv_epi32,
+    _mm512_set1_epi64, _mm512_set1_pd, _mm512_setzero_si512, _mm512_sllv_epi32, _mm512_srlv_epi32, _mm512_srlv_epi64,
+    _mm512_sub_pd,
 };
 
-use super::lanes::{self, LANES, Offsets, Row, WORD_ROW_BYTES};
-use super::vectors::{both, row, vector};
+use super::bits::GROUP;
+use super::kernels::{load, load_words, store_doubles, store_words};
+use super::lanes::{self, Divisor, LANES, Offsets, Row, WORD_ROW_BYTES};
+use super::vectors::{both, vector};
 
 /// Bytes of a vector.
 const VECTOR_BYTES: usize = 64;
@@ -56,21 +60,6 @@ const PATCH_SHIFTS: [[u32; PATCHES]; PATCH_WIDTH_MAX + 1] = {
     all
 };
 
-/// The compiler makes one load of it.
-#[inline]
-#[target_feature(enable = "avx512f,avx2")]
-fn bytes_vector(bytes: &[u8; VECTOR_BYTES]) -> __m512i {
-    let (halves, _) = bytes.as_chunks::<WORD_ROW_BYTES>();
-    both(vector(&lanes::load(&halves[0])), vector(&lanes::load(&halves[1])))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx2")]
-fn words_vector(words: &[u32; PATCHES]) -> __m512i {
-    let (halves, _) = words.as_chunks::<LANES>();
-    both(vector(&halves[0]), vector(&halves[1]))
-}
-
 /// Visits the upper bits of so many patches, 16 at a time, zeros behind the last; `bytes` begin with their places. `None` where they are
 /// not a rising list of patches that change something, or it cannot be said.
 #[inline]
@@ -81,16 +70,16 @@ fn each_patches(bytes: &[u8], patches: usize, width: u32, mut visit: impl FnMut(
         return None;
     }
     let places = bytes.get(..=VECTOR_BYTES)?;
-    let rising = _mm512_cmplt_epu8_mask(bytes_vector(places.first_chunk()?), bytes_vector(places.last_chunk()?));
+    let rising = _mm512_cmplt_epu8_mask(load(places.first_chunk()?), load(places.last_chunk()?));
     let pairs = (1_u64 << (patches - 1)) - 1;
     let mut sound = !rising & pairs == 0;
-    let (sources, shifts) = (bytes_vector(&PATCH_BYTES[width]), words_vector(&PATCH_SHIFTS[width]));
+    let (sources, shifts) = (load(&PATCH_BYTES[width]), load_words(&PATCH_SHIFTS[width]));
     let mask = _mm512_set1_epi32((u32::MAX >> (32 - width)) as i32);
     let (mut from, mut at) = (0, patches);
     while from < patches {
         let own = (u32::MAX >> (32 - PATCHES.min(patches - from))) as u16;
         let window = bytes.get(at..at + VECTOR_BYTES)?.first_chunk()?;
-        let four = _mm512_permutexvar_epi8(sources, bytes_vector(window));
+        let four = _mm512_permutexvar_epi8(sources, load(window));
         let upper = _mm512_maskz_and_epi32(own, _mm512_srlv_epi32(four, shifts), mask);
         sound &= _mm512_mask_test_epi32_mask(own, upper, upper) == own;
         visit(from, upper);
@@ -118,13 +107,10 @@ pub(super) fn put_patches(bytes: &[u8], patches: usize, width: u32, shift: u32, 
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx2")]
+#[target_feature(enable = "avx512f")]
 fn words(vector: __m512i) -> [u32; PATCHES] {
-    use std::arch::x86_64::{_mm512_castsi512_si256, _mm512_extracti64x4_epi64};
-    let (lower, upper) = (row(_mm512_castsi512_si256(vector)), row(_mm512_extracti64x4_epi64::<1>(vector)));
     let mut all = [0; PATCHES];
-    all[..LANES].copy_from_slice(&lower);
-    all[LANES..].copy_from_slice(&upper);
+    store_words(vector, &mut all);
     all
 }
 
@@ -169,6 +155,9 @@ const fn block_shifts(width: usize, block: usize) -> [u8; VECTOR_BYTES] {
 #[inline]
 #[target_feature(enable = "avx512f,avx2")]
 fn two_words(words: &[[u8; WORD_ROW_BYTES]], at: usize) -> __m512i {
+    if let Some(two) = words.get(at..).and_then(|words| words.as_flattened().first_chunk()) {
+        return load(two);
+    }
     let word = |at: usize| -> Row { words.get(at).map_or([0; LANES], lanes::load) };
     both(vector(&word(at)), vector(&word(at + 1)))
 }
@@ -180,9 +169,9 @@ fn add_block<const WIDTH: usize, const BLOCK: usize>(words: &[[u8; WORD_ROW_BYTE
         return sum;
     }
     let at = block_word(WIDTH, BLOCK);
-    let sources = bytes_vector(const { &block_bytes(WIDTH, BLOCK) });
+    let sources = load(const { &block_bytes(WIDTH, BLOCK) });
     let bytes = _mm512_permutex2var_epi8(two_words(words, at), sources, two_words(words, at + 2));
-    let rows = _mm512_multishift_epi64_epi8(bytes_vector(const { &block_shifts(WIDTH, BLOCK) }), bytes);
+    let rows = _mm512_multishift_epi64_epi8(load(const { &block_shifts(WIDTH, BLOCK) }), bytes);
     if WIDTH <= BYTES_WIDTH_MAX {
         let rows = _mm512_and_si512(rows, _mm512_set1_epi8(((1_u64 << WIDTH) - 1) as i8));
         _mm512_add_epi64(sum, _mm512_sad_epu8(rows, _mm512_setzero_si512()))
@@ -228,12 +217,12 @@ fn put_pair<const WIDTH: usize, const PAIR: usize>(
     pairs: &mut [[u32; PATCHES]],
 ) {
     let at = pair_word(WIDTH, PAIR);
-    let sources = bytes_vector(const { &pair_bytes(WIDTH, PAIR) });
+    let sources = load(const { &pair_bytes(WIDTH, PAIR) });
     let four = _mm512_permutex2var_epi8(two_words(words, at), sources, two_words(words, at + 2));
-    let shifted = _mm512_srlv_epi32(four, words_vector(const { &pair_shifts(WIDTH, PAIR) }));
+    let shifted = _mm512_srlv_epi32(four, load_words(const { &pair_shifts(WIDTH, PAIR) }));
     let mask = _mm512_set1_epi32(((1_u64 << WIDTH) - 1) as i32);
     if let Some(pair) = pairs.get_mut(PAIR) {
-        *pair = self::words(_mm512_and_si512(shifted, mask));
+        store_words(_mm512_and_si512(shifted, mask), pair);
     }
 }
 
@@ -293,4 +282,81 @@ pub(super) fn sum<const WIDTH: usize>(bytes: &[u8], patches: usize, patch_width:
     }
     // Of sums of bytes the upper half of each word of 64 bits is 0.
     Some(u64::from(_mm512_reduce_add_epi32(_mm512_add_epi32(all[0], all[1])) as u32))
+}
+
+/// Rows of a width whose bits begin in one of two words of each lane: eight values.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx2")]
+fn put_floats<const WIDTH: usize, const ROW: usize, const IS_WHOLE: bool>(
+    words: &[[u8; WORD_ROW_BYTES]; WIDTH],
+    [above, inverse, inverse_rest]: [__m512d; 3],
+    rows: &mut [[f64; LANES]],
+) {
+    const SIDE_BY_SIDE: [u32; PATCHES] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
+    let both = _mm512_permutexvar_epi32(load_words(&SIDE_BY_SIDE), two_words(words, ROW * WIDTH / 32));
+    let shifted = _mm512_srlv_epi64(both, _mm512_set1_epi64((ROW * WIDTH % 32) as i64));
+    let offsets = _mm512_and_si512(shifted, _mm512_set1_epi64((1 << WIDTH) - 1));
+    let raised = _mm512_or_si512(offsets, _mm512_set1_epi64(RAISED.to_bits() as i64));
+    let whole = _mm512_sub_pd(_mm512_castsi512_pd(raised), above);
+    let floats = if IS_WHOLE { whole } else { _mm512_fmadd_pd(whole, inverse, _mm512_mul_pd(whole, inverse_rest)) };
+    if let Some(row) = rows.get_mut(ROW) {
+        store_doubles(floats, row);
+    }
+}
+
+/// 2^52: the offsets of a narrow group lie in the lower bits of the double that is as much above them.
+const RAISED: f64 = 4_503_599_627_370_496.0;
+
+/// Calls a function for each row of a group.
+macro_rules! each_row {
+    ($words:ident, $scale:ident, $rows:ident, $whole:literal: $($row:literal)*) => {
+        $(put_floats::<WIDTH, $row, $whole>($words, $scale, $rows);)*
+    };
+    ($words:ident, $scale:ident, $rows:ident, $whole:literal) => {
+        each_row!($words, $scale, $rows, $whole: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+            16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31)
+    };
+}
+
+/// The floats of a full frame with so many patches of a width, which follow it: each the lowest integer and an offset, scaled. `None` where it
+/// cannot be said.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx2,fma")]
+pub(super) fn packed_floats<const WIDTH: usize>(
+    bytes: &[u8],
+    (patches, patch_width): (usize, u32),
+    (lowest, divisor): (i64, Divisor),
+    floats: &mut [f64; GROUP],
+) -> Option<()> {
+    if WIDTH > PATCH_WIDTH_MAX {
+        return None;
+    }
+    let words = bytes.as_chunks::<WORD_ROW_BYTES>().0.first_chunk::<WIDTH>()?;
+    let scale = [RAISED - lowest as f64, divisor.inverse, divisor.inverse_rest].map(|number| _mm512_set1_pd(number));
+    let rows = floats.as_chunks_mut::<LANES>().0;
+    let is_whole = divisor.factor == 1.0;
+    if is_whole {
+        each_row!(words, scale, rows, true);
+    } else {
+        each_row!(words, scale, rows, false);
+    }
+    if patches == 0 {
+        return Some(());
+    }
+    let behind = &bytes[WIDTH * WORD_ROW_BYTES..];
+    each_patches(behind, patches, patch_width, |from, upper| {
+        let upper = self::words(upper);
+        let places = behind.get(from..from + PATCHES).and_then(<[u8]>::first_chunk::<PATCHES>).unwrap_or(&[0; PATCHES]);
+        for (place, upper) in places.iter().zip(upper).take(patches - from) {
+            let place = usize::from(*place);
+            let bit = place / LANES * WIDTH;
+            let at = bit / 32 * WORD_ROW_BYTES + place % LANES * 4;
+            let word =
+                |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |four| u32::from_le_bytes(*four));
+            let two = u64::from(word(at)) | u64::from(word(at + WORD_ROW_BYTES)) << 32;
+            let lower = two >> (bit % 32) & ((1 << WIDTH) - 1);
+            let whole = (lowest + (lower | u64::from(upper) << WIDTH) as i64) as f64;
+            floats[place] = if is_whole { whole } else { lanes::fused_quotient(whole, divisor) };
+        }
+    })
 }
