@@ -162,10 +162,9 @@ impl<'a> Grouped<'a> {
         let width = u32::from(head.width);
         unpack_plane(self.lanes(head, count), width, count, kernels, offsets)?;
         if head.patches > 0 {
-            let patched = self.full_patches(head, count).and_then(|bytes| {
-                let patches = (usize::from(head.patches), u32::from(head.patch_width));
-                kernels.put_patches(bytes, patches, width, offsets)
-            });
+            let patches = (usize::from(head.patches), u32::from(head.patch_width));
+            let bytes = self.packed.get(head.at..).filter(|_| count == GROUP);
+            let patched = bytes.and_then(|bytes| kernels.put_patches(bytes, patches, width, offsets));
             if patched.is_none() {
                 self.patch(head, count, |place, upper| offsets[place] |= (upper << width) as u32)?;
             }
@@ -321,11 +320,6 @@ impl<'a> Grouped<'a> {
 
     fn lanes(&self, head: &Head, count: usize) -> &'a [u8] {
         &self.packed[head.at..head.at + head.lanes_bytes(count)]
-    }
-
-    /// The patches of a full group, and what lies behind them.
-    fn full_patches(&self, head: &Head, count: usize) -> Option<&'a [u8]> {
-        self.packed.get(head.at + head.lanes_bytes(count)..).filter(|_| count == GROUP)
     }
 
     /// Visits the patches of a group: place and upper bits.

@@ -40,6 +40,19 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// What stands in the place of one that is not yet read.
+    const NONE: Self = Self {
+        lowest: 0,
+        highest: 0,
+        prediction: Prediction::Frame,
+        at: 0,
+        span_bits: 0,
+        width: 0,
+        patch_width: 0,
+        patches: 0,
+        may_pass: false,
+    };
+
     /// Whether all distances from the lowest value fit 32 bits.
     pub(super) fn is_narrow(&self) -> bool {
         u32::from(self.span_bits) <= NARROW_BITS
@@ -114,7 +127,7 @@ pub(super) struct Heads {
 }
 
 /// The fields of one head, as far as they are read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fields {
     lowest_step: i64,
     span_bits: u8,
@@ -130,39 +143,47 @@ pub(super) fn read_heads(reader: &mut Reader<'_>, count: usize, (least, limit): 
     if reader.left() / HEAD_BYTES_MIN < groups {
         return Err(corrupt(format!("{} bytes are too few for {count} values", reader.left())));
     }
-    let mut heads = Heads { all: with_room(groups)?, are_narrow: true, packed_bytes: 0 };
+    let mut all = with_room(groups)?;
+    all.resize(groups, Head::NONE);
     let bytes = reader.rest();
-    let (mut place, mut before) = (0, 0);
-    for _ in 0..count / GROUP {
-        place += heads.read(bytes.get(place..).unwrap_or_default(), GROUP, &mut before, (least, limit))?;
+    let mut next = Next { place: 0, before: 0, at: 0, is_narrow: true };
+    let (full, last) = all.split_at_mut(count / GROUP);
+    for head in full {
+        *head = next.read(bytes, GROUP, (least, limit))?;
     }
-    if count % GROUP > 0 {
-        place += heads.read(bytes.get(place..).unwrap_or_default(), count % GROUP, &mut before, (least, limit))?;
+    for head in last {
+        *head = next.read(bytes, count % GROUP, (least, limit))?;
     }
-    reader.skip(place);
-    Ok(heads)
+    reader.skip(next.place);
+    Ok(Heads { all, are_narrow: next.is_narrow, packed_bytes: next.at })
 }
 
-impl Heads {
-    /// Reads the head of the next group, of so many values, and says how many bytes it takes.
+/// Where the next head lies, and what it is counted from.
+struct Next {
+    place: usize,
+    before: i64,
+    at: usize,
+    is_narrow: bool,
+}
+
+impl Next {
+    /// Reads the head of the next group, of so many values.
     #[inline(always)]
-    fn read(&mut self, bytes: &[u8], count: usize, before: &mut i64, bounds: (i64, i64)) -> Result<usize> {
+    fn read(&mut self, bytes: &[u8], count: usize, bounds: (i64, i64)) -> Result<Head> {
+        let bytes = bytes.get(self.place..).unwrap_or_default();
         if let Some((fields, taken)) = short_frame(bytes) {
-            self.put(fields, count, before, bounds)?;
-            return Ok(taken);
+            return self.head(fields, taken, count, bounds);
         }
         let (fields, taken) = match short_differences(bytes) {
             Some(short) => short,
             None => read_fields(bytes)?,
         };
-        self.put(fields, count, before, bounds)?;
-        Ok(taken)
+        self.head(fields, taken, count, bounds)
     }
 
     #[inline(always)]
-    fn put(&mut self, fields: Fields, count: usize, before: &mut i64, (least, limit): (i64, i64)) -> Result<()> {
-        let lowest = before.wrapping_add(fields.lowest_step);
-        *before = lowest;
+    fn head(&mut self, fields: Fields, taken: usize, count: usize, (least, limit): (i64, i64)) -> Result<Head> {
+        let lowest = self.before.wrapping_add(fields.lowest_step);
         if lowest < least || lowest > limit {
             return Err(out_of_bounds());
         }
@@ -172,17 +193,18 @@ impl Heads {
             lowest,
             highest: if may_pass { limit } else { lowest.wrapping_add(reach as i64) },
             prediction: fields.prediction,
-            at: self.packed_bytes,
+            at: self.at,
             span_bits: fields.span_bits,
             width: fields.width,
             patch_width: fields.patch_width,
             patches: fields.patches,
             may_pass,
         };
-        self.are_narrow &= head.is_narrow();
-        self.packed_bytes = self.packed_bytes.saturating_add(head.bytes(count));
-        self.all.push(head);
-        Ok(())
+        self.place += taken;
+        self.before = lowest;
+        self.at = self.at.saturating_add(head.bytes(count));
+        self.is_narrow &= head.is_narrow();
+        Ok(head)
     }
 }
 
@@ -290,4 +312,29 @@ fn read_fields(bytes: &[u8]) -> Result<(Fields, usize)> {
     let [span_bits, width, patch_width] = [span_bits, width, patch_width].map(|bits| bits as u8);
     let fields = Fields { lowest_step, span_bits, width, patch_width, prediction, patches };
     Ok((fields, bytes.len() - reader.left()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// Whatever the short ways make of some bytes, the plain one makes of them too.
+        #[test]
+        fn short_heads_are_those_read_one_by_one(
+            widths in (0_u8..20, 0_u8..14, any::<bool>()),
+            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0_u8..2, 0x80_u8..0x83], 8..24),
+        ) {
+            let (width, patch_width, differences) = widths;
+            let head = [width | u8::from(differences) << 7, patch_width];
+            let bytes = [&head[..], &bytes[..]].concat();
+            for (fields, taken) in [short_frame(&bytes), short_differences(&bytes)].into_iter().flatten() {
+                let (plain, plain_taken) = read_fields(&bytes).unwrap();
+                prop_assert_eq!((fields, taken), (plain, plain_taken));
+            }
+        }
+    }
 }

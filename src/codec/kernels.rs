@@ -125,8 +125,8 @@ macro_rules! level {
             }
 
             $(#[target_feature(enable = $features)])?
-            fn put_patches(bytes: &[u8], patches: usize, width: u32, shift: u32, offsets: &mut Offsets) -> Option<()> {
-                $patches::put_patches(bytes, patches, width, shift, offsets)
+            fn put_patches(bytes: &[u8], patches: usize, patch_width: u32, width: u32, offsets: &mut Offsets) -> Option<()> {
+                $patches::put_patches(bytes, patches, patch_width, width, offsets)
             }
 
             $(#[target_feature(enable = $features)])?
@@ -391,18 +391,18 @@ impl Kernels {
         unsafe { kernel(offsets, first, step) }
     }
 
-    /// Puts the upper bits of one and more patches of a full group, whose places `bytes` begin with, above the lower `shift` bits; `None`
-    /// where they are not what they must be, or the level does not know: some may have been put.
+    /// Puts the values of one and more patches of a full packed group of a width in their places; `None` where they are not what they must be,
+    /// or the level does not know: some may have been put.
     #[inline]
     pub(super) fn put_patches(
         &self,
         bytes: &[u8],
-        (patches, width): (usize, u32),
-        shift: u32,
+        (patches, patch_width): (usize, u32),
+        width: u32,
         offsets: &mut Offsets,
     ) -> Option<()> {
         // SAFETY: as in `unpack`.
-        unsafe { (self.put_patches)(bytes, patches, width, shift, offsets) }
+        unsafe { (self.put_patches)(bytes, patches, patch_width, width, offsets) }
     }
 
     /// The lowest and the highest of some values.

@@ -166,3 +166,24 @@ fn floats_and_extremes_are_those_of_plain_arithmetic_on_every_level() {
         }
     }
 }
+
+#[test]
+fn short_differences_add_up_on_every_level() {
+    for kernels in Kernels::available() {
+        for (width, first, step) in [(1, 1 << 14, 0), (7, 1 << 14, 3_u32.wrapping_neg()), (4, 300, 20), (0, 9, 100)] {
+            let rests = if width > 0 { noise(width, 9) } else { [0; GROUP] };
+            let mut values = rests;
+            let all_bits = kernels.accumulate(&mut values, first, step, true);
+            let (mut expected, mut all_expected) = (first, 0);
+            for place in 0..GROUP {
+                if place > 0 {
+                    let rest = rests[place];
+                    expected = expected.wrapping_add(step).wrapping_add(rest >> 1 ^ (rest & 1).wrapping_neg());
+                }
+                assert_eq!(values[place], expected, "{kernels:?} place {place}");
+                all_expected |= expected;
+            }
+            assert_eq!(all_bits, all_expected, "{kernels:?}");
+        }
+    }
+}

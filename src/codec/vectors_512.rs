@@ -4,13 +4,12 @@
 //! plain way. All of it is safe code, as in [`super::vectors`].
 
 use std::arch::x86_64::{
-    __m512d, __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castpd_si512, _mm512_castsi512_pd,
-    _mm512_castsi512_si256, _mm512_cmplt_epu8_mask, _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_madd_epi16,
-    _mm512_mask_test_epi32_mask, _mm512_maskz_and_epi32, _mm512_mul_pd, _mm512_multishift_epi64_epi8, _mm512_or_si512,
-    _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_reduce_add_epi32,
-    _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_set1_epi64, _mm512_set1_pd, _mm512_setzero_si512, _mm512_sllv_epi32, _mm512_srlv_epi32, _mm512_srlv_epi64,
-    _mm512_sub_pd,
+    __m512d, __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castsi512_pd,
+    _mm512_cmplt_epu8_mask, _mm512_fmadd_pd, _mm512_madd_epi16, _mm512_mask_test_epi32_mask, _mm512_maskz_and_epi32,
+    _mm512_mul_pd, _mm512_multishift_epi64_epi8, _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
+    _mm512_permutexvar_epi32, _mm512_reduce_add_epi32, _mm512_sad_epu8, _mm512_set1_epi8, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_pd, _mm512_setzero_si512, _mm512_sllv_epi32, _mm512_srlv_epi32,
+    _mm512_srlv_epi64, _mm512_sub_pd,
 };
 
 use super::bits::GROUP;
@@ -26,6 +25,8 @@ const PATCHES: usize = 16;
 const PATCHES_MAX: usize = VECTOR_BYTES;
 /// The upper bits of a patch of up to so many lie in four bytes, wherever they begin.
 const PATCH_WIDTH_MAX: usize = 25;
+/// Of more patches each costs more as a float than all values in two steps.
+const FLOAT_PATCHES_MAX: usize = 4;
 /// Widths up to this are summed as bytes, up to the next one as pairs of bytes.
 const BYTES_WIDTH_MAX: usize = 8;
 const SUM_WIDTH_MAX: usize = 15;
@@ -88,30 +89,54 @@ fn each_patches(bytes: &[u8], patches: usize, width: u32, mut visit: impl FnMut(
     }
     let bits = patches * width;
     let last = *bytes.get(patches + bits / 8)?;
-    sound &= bits % 8 == 0 || last >> (bits % 8) == 0;
+    sound &= bits.is_multiple_of(8) || last >> (bits % 8) == 0;
     sound.then_some(())
 }
 
-/// Puts the upper bits of some patches above the lower `shift` bits of a full group; where it cannot, what it put is unspecified.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx2")]
-pub(super) fn put_patches(bytes: &[u8], patches: usize, width: u32, shift: u32, offsets: &mut Offsets) -> Option<()> {
-    let shift = _mm512_set1_epi32(shift as i32);
-    each_patches(bytes, patches, width, |from, upper| {
-        let upper = words(_mm512_sllv_epi32(upper, shift));
-        let Some(places) = bytes.get(from..from + PATCHES).and_then(<[u8]>::first_chunk::<PATCHES>) else { return };
-        for (place, upper) in places.iter().zip(upper).take(patches - from) {
-            offsets[usize::from(*place)] |= upper;
-        }
-    })
+/// The place of a patch and its whole distance, read from the packed bits alone: a part of what was just stored would have to reach the cache
+/// first. [`each_patches`] has found all bytes there.
+#[inline(always)]
+fn patched(bytes: &[u8], width: usize, (patches, patch_width): (usize, usize), patch: usize) -> (usize, u64) {
+    let places = width * WORD_ROW_BYTES;
+    let place = usize::from(bytes.get(places + patch).copied().unwrap_or_default());
+    let bit = place / LANES * width;
+    let at = bit / 32 * WORD_ROW_BYTES + place % LANES * 4;
+    let two = u64::from(word_at(bytes, at)) | u64::from(word_at(bytes, at + WORD_ROW_BYTES)) << 32;
+    let lower = two >> (bit % 32) & ((1 << width) - 1);
+    let upper = upper_at(&bytes[places + patches..], patch * patch_width, patch_width as u32);
+    (place, lower | u64::from(upper) << width)
 }
 
+/// The upper bits of a patch from a bit on.
+#[inline(always)]
+fn upper_at(uppers: &[u8], bit: usize, width: u32) -> u32 {
+    word_at(uppers, bit / 8) >> (bit % 8) & ((1 << width) - 1)
+}
+
+#[inline(always)]
+fn word_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |four| u32::from_le_bytes(*four))
+}
+
+/// Puts the values of some patches of a full group of a width in their places; `None` where it cannot, and some may be put.
 #[inline]
-#[target_feature(enable = "avx512f")]
-fn words(vector: __m512i) -> [u32; PATCHES] {
-    let mut all = [0; PATCHES];
-    store_words(vector, &mut all);
-    all
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx2")]
+pub(super) fn put_patches(
+    bytes: &[u8],
+    patches: usize,
+    patch_width: u32,
+    width: u32,
+    offsets: &mut Offsets,
+) -> Option<()> {
+    let behind = bytes.get(width as usize * WORD_ROW_BYTES..)?;
+    each_patches(behind, patches, patch_width, |_, _| {})?;
+    let (places, uppers) = behind.split_at_checked(patches)?;
+    let mut bit = 0;
+    for place in places {
+        offsets[usize::from(*place)] |= upper_at(uppers, bit, patch_width) << width;
+        bit += patch_width as usize;
+    }
+    Some(())
 }
 
 /// How many rows of a width one 64-bit word of a vector takes in: 8 as bytes, or 4 as pairs of bytes.
@@ -328,7 +353,7 @@ pub(super) fn packed_floats<const WIDTH: usize>(
     (lowest, divisor): (i64, Divisor),
     floats: &mut [f64; GROUP],
 ) -> Option<()> {
-    if WIDTH > PATCH_WIDTH_MAX {
+    if WIDTH > PATCH_WIDTH_MAX || patches > FLOAT_PATCHES_MAX {
         return None;
     }
     let words = bytes.as_chunks::<WORD_ROW_BYTES>().0.first_chunk::<WIDTH>()?;
@@ -343,20 +368,10 @@ pub(super) fn packed_floats<const WIDTH: usize>(
     if patches == 0 {
         return Some(());
     }
-    let behind = &bytes[WIDTH * WORD_ROW_BYTES..];
-    each_patches(behind, patches, patch_width, |from, upper| {
-        let upper = self::words(upper);
-        let places = behind.get(from..from + PATCHES).and_then(<[u8]>::first_chunk::<PATCHES>).unwrap_or(&[0; PATCHES]);
-        for (place, upper) in places.iter().zip(upper).take(patches - from) {
-            let place = usize::from(*place);
-            let bit = place / LANES * WIDTH;
-            let at = bit / 32 * WORD_ROW_BYTES + place % LANES * 4;
-            let word =
-                |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |four| u32::from_le_bytes(*four));
-            let two = u64::from(word(at)) | u64::from(word(at + WORD_ROW_BYTES)) << 32;
-            let lower = two >> (bit % 32) & ((1 << WIDTH) - 1);
-            let whole = (lowest + (lower | u64::from(upper) << WIDTH) as i64) as f64;
-            floats[place] = if is_whole { whole } else { lanes::fused_quotient(whole, divisor) };
-        }
-    })
+    each_patches(&bytes[WIDTH * WORD_ROW_BYTES..], patches, patch_width, |_, _| {})?;
+    for patch in 0..patches {
+        let (place, offset) = patched(bytes, WIDTH, (patches, patch_width as usize), patch);
+        floats[place % GROUP] = lanes::fused_quotient((lowest + offset as i64) as f64, divisor);
+    }
+    Some(())
 }

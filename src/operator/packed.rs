@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
+use crate::codec::{Aligned, GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
 use crate::error::Result;
 use crate::model::MetricType;
 use crate::segment::CompensatedSum;
@@ -147,8 +147,8 @@ pub(super) enum Kept {
 pub(super) struct GroupMask {
     kept: Kept,
     /// All ones for a row that is kept, where some are.
-    mask: GroupOffsets,
-    offsets: GroupOffsets,
+    mask: Aligned<GroupOffsets>,
+    offsets: Aligned<GroupOffsets>,
     /// Values that were unpacked so far.
     pub(super) unpacked: u64,
 }
@@ -197,7 +197,7 @@ impl<'a> PackedFilter<'a> {
         }
         if into.kept == Kept::All {
             into.kept = Kept::Some;
-            into.mask = [KEPT; GROUP_VALUES];
+            *into.mask = [KEPT; GROUP_VALUES];
         }
         self.column.offsets(group, &mut into.offsets)?;
         into.unpacked += length as u64;
@@ -225,7 +225,8 @@ pub(super) fn first_where(lowest: i64, highest: i64, holds: impl Fn(i64) -> bool
 
 impl GroupMask {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self { kept: Kept::All, mask: [KEPT; GROUP_VALUES], offsets: [0; GROUP_VALUES], unpacked: 0 })
+        let (mask, offsets) = (Aligned([KEPT; GROUP_VALUES]), Aligned([0; GROUP_VALUES]));
+        Box::new(Self { kept: Kept::All, mask, offsets, unpacked: 0 })
     }
 
     /// Finds the rows of a group of so many that pass all conditions.
@@ -259,11 +260,11 @@ impl GroupMask {
 pub(super) struct PackedColumn<'a> {
     values: PackedValues<'a>,
     whole: bool,
-    offsets: Box<GroupOffsets>,
+    offsets: Box<Aligned<GroupOffsets>>,
     unpacked: Option<usize>,
     /// Values that were unpacked or summed up so far.
     pub(super) values_read: u64,
-    floats: Box<[f64; GROUP_VALUES]>,
+    floats: Box<Aligned<[f64; GROUP_VALUES]>>,
     /// The group whose floats these are.
     scaled: Option<usize>,
 }
@@ -271,7 +272,7 @@ pub(super) struct PackedColumn<'a> {
 impl<'a> PackedColumn<'a> {
     /// A column whose values are `whole` or not.
     pub(super) fn new(values: PackedValues<'a>, whole: bool) -> Self {
-        let (offsets, floats) = (Box::new([0; GROUP_VALUES]), Box::new([0.0; GROUP_VALUES]));
+        let (offsets, floats) = (Box::new(Aligned([0; GROUP_VALUES])), Box::new(Aligned([0.0; GROUP_VALUES])));
         Self { values, whole, offsets, unpacked: None, values_read: 0, floats, scaled: None }
     }
 
@@ -311,7 +312,7 @@ impl<'a> PackedColumn<'a> {
                 Some(&own)
             }
             Kept::All => None,
-            _ => Some(&kept.mask),
+            _ => Some(&*kept.mask),
         };
         let mask = mask.map(|mask| &mask[places.clone()]);
         let of = match needs {
@@ -388,7 +389,7 @@ impl<'a> PackedColumn<'a> {
         let mut mask = match kept.kept {
             Kept::All => [KEPT; GROUP_VALUES],
             Kept::None => [0; GROUP_VALUES],
-            Kept::Some => kept.mask,
+            Kept::Some => *kept.mask,
         };
         for (place, _) in self.values.exceptions(group) {
             mask[place % GROUP_VALUES] = 0;
