@@ -159,7 +159,7 @@ fn all_ways(bytes: &[u8]) -> Vec<Result<(Vec<i64>, Vec<u64>, i128), ErrorKind>> 
         one_by_one?;
         Ok((values.to_vec(), floats.map(f64::to_bits).to_vec(), sum?))
     };
-    let kind = |error: crate::Error| error.kind();
+    let kind = |error: crate::error::Error| error.kind();
     Kernels::available().into_iter().map(|kernels| read(kernels).map_err(kind)).collect()
 }
 
