@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use fleetlog::codec::{
-    GROUP_VALUES, PackedValues, decode_times, decode_values, encode_times, encode_values, times_encoding,
+    Aligned, GROUP_VALUES, PackedValues, decode_times, decode_values, encode_times, encode_values, times_encoding,
     values_encoding,
 };
 use fleetlog::{MetricType, Values};
@@ -230,11 +230,10 @@ impl Blocks {
 
     /// Every value as a double, group by group, as a scan sees them.
     fn decode(&self) {
-        let (mut offsets, mut floats) = ([0; GROUP_VALUES], [0.0; GROUP_VALUES]);
+        let (mut offsets, mut floats) = (Aligned([0; GROUP_VALUES]), Aligned([0.0; GROUP_VALUES]));
         self.each_block(|block| {
             for group in 0..block.groups() {
-                block.offsets(group, &mut offsets).unwrap();
-                block.floats(group, &offsets, &mut floats);
+                block.unpack_floats(group, &mut offsets, &mut floats).unwrap();
                 black_box(&floats);
             }
         });

@@ -88,6 +88,18 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
+    /// All bytes that are left, to look at.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Passes over bytes that were looked at.
+    #[inline]
+    pub(crate) fn skip(&mut self, length: usize) {
+        self.rest = self.rest.get(length..).unwrap_or_default();
+    }
+
     /// The next byte.
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8> {

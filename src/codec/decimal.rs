@@ -13,7 +13,8 @@ use super::bits::{GROUP, groups_of};
 use super::compressed::{self, Group, Integers};
 use super::grouped::Grouped;
 use super::integer::{decode_group, room_for};
-use super::kernels::{Kernels, Scaling};
+use super::kernels::{Factor, Kernels, Scaling};
+use super::lanes::Aligned;
 use crate::bytes::{Reader, corrupt, put_varint, with_room};
 
 /// Powers of ten that are exact doubles, as many as are tried.
@@ -73,9 +74,9 @@ impl Scale {
         INVERSES[usize::from(self.places) % INVERSES.len()]
     }
 
-    /// The same for the kernels: how an integer becomes a float, and with which factor.
-    fn scaling(self) -> (Scaling, f64) {
-        (self.form, if self.form == Scaling::Product { self.inverse() } else { self.power() })
+    /// The same for the kernels.
+    fn factor(self) -> Factor {
+        Factor::new(self.form, if self.form == Scaling::Product { self.inverse() } else { self.power() })
     }
 
     /// The integer of a value, and whether the decoder gets back the value's bits from it.
@@ -249,7 +250,7 @@ pub(super) fn decode_compressed(mut reader: Reader<'_>, count: usize) -> Result<
     let may_pass = lowest > INTEGER_BOUNDS.1 - i64::from(u32::MAX);
     let kernels = Kernels::best();
     let mut values: Vec<f64> = compressed::room_for(count)?;
-    let mut floats = [0.0; GROUP];
+    let (mut floats, factor) = (Aligned([0.0; GROUP]), scale.factor());
     integers.each_group(count, |group, length| {
         match group {
             Group::Distances(distances) => {
@@ -257,9 +258,9 @@ pub(super) fn decode_compressed(mut reader: Reader<'_>, count: usize) -> Result<
                     let highest = distances[..length].iter().fold(0, |highest, distance| highest.max(*distance));
                     check_integer(lowest + i64::from(highest))?;
                 }
-                kernels.floats(distances, lowest, scale.scaling(), &mut floats);
+                kernels.floats(distances, lowest, &factor, &mut floats);
             }
-            Group::Integers(integers) => floats = floats_of(integers, length, scale)?,
+            Group::Integers(integers) => *floats = floats_of(integers, length, scale)?,
         }
         values.extend_from_slice(&floats[..length]);
         Ok(())
@@ -288,6 +289,7 @@ fn put_exceptions(exceptions: Vec<(usize, f64)>, values: &mut [f64]) {
 #[derive(Debug)]
 pub(super) struct GroupedDecimals<'a> {
     scale: Scale,
+    pub(super) factor: Factor,
     /// Places and values, rising.
     exceptions: Vec<(usize, f64)>,
     pub(super) groups: Grouped<'a>,
@@ -299,17 +301,12 @@ impl<'a> GroupedDecimals<'a> {
         let scale = Scale::from_byte(reader.byte()?)?;
         let exceptions = read_exceptions(&mut reader, count)?;
         let groups = Grouped::read_within(reader, count, INTEGER_BOUNDS)?;
-        Ok(Self { scale, exceptions, groups })
+        Ok(Self { scale, factor: scale.factor(), exceptions, groups })
     }
 
     /// Whether sums of the integers are, scaled, those of the values: not where each is rounded to 32 bits.
     pub(super) fn adds_up(&self) -> bool {
         self.scale.form != Scaling::Single
-    }
-
-    /// How integers become values.
-    pub(super) fn scaling(&self) -> (Scaling, f64) {
-        self.scale.scaling()
     }
 
     /// The value of an integer.
@@ -340,15 +337,15 @@ impl<'a> GroupedDecimals<'a> {
     pub(super) fn decode(&self, places: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let kernels = Kernels::best();
         let mut values: Vec<f64> = with_room(places.len())?;
-        let (mut offsets, mut integers, mut floats) = ([0; GROUP], [0; GROUP], [0.0; GROUP]);
+        let (mut offsets, mut floats) = (Aligned([0; GROUP]), Aligned([0.0; GROUP]));
+        let mut integers = [0; GROUP];
         for (group, within) in groups_of(places.clone()) {
             let head = &self.groups.heads()[group];
             if head.is_narrow() {
-                self.groups.offsets(group, kernels, &mut offsets)?;
-                kernels.floats(&offsets, head.lowest, self.scale.scaling(), &mut floats);
+                self.groups.floats(group, (kernels, &self.factor), &mut offsets, &mut floats)?;
             } else {
                 self.groups.values(group, kernels, &mut integers)?;
-                floats = floats_of(&mut integers, self.groups.length(group), self.scale)?;
+                *floats = floats_of(&mut integers, self.groups.length(group), self.scale)?;
             }
             values.extend_from_slice(&floats[within]);
         }

@@ -1,8 +1,9 @@
 //! Groups with their heads in front: every way to read them gives back what was written, and what no writer makes is refused.
 
 use super::bits::GROUP;
-use super::grouped::{Grouped, encode};
-use super::kernels::Kernels;
+use super::grouped::Grouped;
+use super::grouped_write::encode;
+use super::kernels::{Factor, Kernels, Scaling};
 use crate::bytes::Reader;
 use crate::error::ErrorKind;
 use proptest::prelude::*;
@@ -19,7 +20,7 @@ fn check(values: &[i64]) -> usize {
             let (lowest, highest) = (*expected.iter().min().unwrap(), *expected.iter().max().unwrap());
             assert_eq!(head.lowest, lowest);
             let bits = |end: i64| 64 - (end.wrapping_sub(lowest) as u64).leading_zeros();
-            let bound = groups.highest(group);
+            let bound = head.highest;
             assert!(bound >= highest && (bound == i64::MAX || bits(bound) == bits(highest)));
             let mut read = [0; GROUP];
             groups.values(group, kernels, &mut read).unwrap();
@@ -121,6 +122,122 @@ fn what_a_reader_must_check_is_refused() {
         assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::Corruption), "{what}");
     }
     assert!(Grouped::read(Reader::new(&[]), usize::MAX).is_err());
+}
+
+/// Three full frames of some widths with patches in some places, each changed by some bits above the width.
+fn patched_frames(width: u8, patch_width: u8, places: &[u8], upper: impl Fn(usize) -> u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for lowest_step in [200_u8, 2, 4] {
+        bytes.extend_from_slice(&[width, patch_width, lowest_step]);
+        bytes.extend(if lowest_step >= 0x80 { &[1_u8][..] } else { &[] });
+        bytes.push(places.len() as u8);
+    }
+    for _ in 0..3 {
+        bytes.extend((0..usize::from(width) * 32).map(|at| (at * 37 + 11) as u8));
+        bytes.extend_from_slice(places);
+        let mut bits = vec![0_u8; (places.len() * usize::from(patch_width)).div_ceil(8)];
+        for patch in 0..places.len() {
+            for bit in 0..usize::from(patch_width) {
+                let at = patch * usize::from(patch_width) + bit;
+                bits[at / 8] |= ((upper(patch) >> bit & 1) as u8) << (at % 8);
+            }
+        }
+        bytes.extend_from_slice(&bits);
+    }
+    bytes
+}
+
+/// What all ways to read the first group say, each on every level: values, offsets and sum.
+fn all_ways(bytes: &[u8]) -> Vec<Result<(Vec<i64>, Vec<u64>, i128), ErrorKind>> {
+    let read = |kernels: &'static Kernels| {
+        let groups = Grouped::read(Reader::new(bytes), 3 * GROUP)?;
+        let (mut values, mut offsets, mut floats) = ([0; GROUP], [0; GROUP], [0.0; GROUP]);
+        let sum = groups.sum(0, kernels);
+        let at_once = groups.floats(0, (kernels, &Factor::new(Scaling::Quotient, 100.0)), &mut offsets, &mut floats);
+        let one_by_one = groups.values(0, kernels, &mut values);
+        // All say the same of what is damaged.
+        assert!(at_once.is_err() == sum.is_err() && one_by_one.is_err() == sum.is_err(), "{kernels:?}");
+        one_by_one?;
+        Ok((values.to_vec(), floats.map(f64::to_bits).to_vec(), sum?))
+    };
+    let kind = |error: crate::error::Error| error.kind();
+    Kernels::available().into_iter().map(|kernels| read(kernels).map_err(kind)).collect()
+}
+
+#[test]
+fn patches_of_every_width_and_number_come_back_on_every_level() {
+    for (width, patch_width) in (0..=32_u8).flat_map(|width| (1..=32 - width).map(move |patch| (width, patch))) {
+        for patches in [1, 2, 4, 5, 16, 17, 64, 65, 255_u8] {
+            // The sweep over all numbers takes long: other ones at other widths.
+            if (u32::from(width + patch_width) + u32::from(patches)) % 5 > 0
+                && ![(9, 4), (7, 1)].contains(&(width, patch_width))
+            {
+                continue;
+            }
+            let stride = if patches > 64 { 1 } else { 3 };
+            let places: Vec<u8> = (0..patches).map(|patch| patch * stride + (stride * 2 - 2)).collect();
+            let upper = |patch: usize| 1 + (patch as u64 * 0x9e37_79b9) % ((1_u64 << patch_width) - 1).max(1);
+            let bytes = patched_frames(width, patch_width, &places, upper);
+            let plain = without_counts(&patched_frames(width, 0, &[], upper), width);
+            let mut expected = all_ways(&plain)[0].clone().unwrap().0;
+            for (patch, place) in places.iter().enumerate() {
+                expected[usize::from(*place)] += (upper(patch) << width) as i64;
+            }
+            let floats: Vec<u64> = expected.iter().map(|value| (*value as f64 / 100.0).to_bits()).collect();
+            let sum = expected.iter().map(|value| i128::from(*value)).sum();
+            for (level, found) in all_ways(&bytes).into_iter().enumerate() {
+                let wanted = Ok((expected.clone(), floats.clone(), sum));
+                assert!(found == wanted, "level {level}, widths {width} and {patch_width}, {patches} patches");
+            }
+        }
+    }
+}
+
+/// The same frames with heads that count no patches.
+fn without_counts(frames: &[u8], width: u8) -> Vec<u8> {
+    let heads = [&[width, 0, 200, 1][..], &[width, 0, 2], &[width, 0, 4]].concat();
+    [&heads[..], &frames[frames.len() - 3 * usize::from(width) * 32..]].concat()
+}
+
+#[test]
+fn damaged_patches_of_full_groups_are_refused_on_every_level() {
+    let whole = |width, patch_width, places: &[u8], uppers: &[u64]| {
+        patched_frames(width, patch_width, places, |patch| uppers[patch % uppers.len()])
+    };
+    for width in [3_u8, 7, 9, 12, 15, 16, 25, 26] {
+        assert!(all_ways(&whole(width, 3, &[1, 5, 9, 200, 255], &[1, 2, 7])).iter().all(Result::is_ok));
+        let mut behind = whole(width, 3, &[1, 5, 9, 200, 255], &[1, 2, 7]);
+        // The last of two bytes with 15 bits of upper parts.
+        let heads = 5 + 4 + 4;
+        behind[heads + usize::from(width) * 32 + 5 + 1] |= 0x80;
+        for (bytes, what) in [
+            (whole(width, 3, &[1, 5, 5, 200, 255], &[1, 2, 7]), "two patches at one place"),
+            (whole(width, 3, &[1, 5, 4, 200, 255], &[1, 2, 7]), "patches that fall"),
+            (whole(width, 3, &[1, 5, 9, 255, 200], &[1, 2, 7]), "the last patch before another"),
+            (whole(width, 3, &[1, 5, 9, 200, 255], &[1, 2, 0]), "a patch that is zero"),
+            (whole(width, 3, &[1, 5, 9, 200, 255], &[1, 1, 1, 1, 0]), "the last patch zero"),
+            (behind, "a bit behind the last patch"),
+        ] {
+            let all = all_ways(&bytes);
+            assert!(all.iter().all(|found| found == &Err(ErrorKind::Corruption)), "width {width}: {what}");
+        }
+    }
+}
+
+#[test]
+fn differences_that_leave_their_span_are_refused_on_every_level() {
+    // Full groups of a width that begin with their lowest, all rests alike: steps up, or down, beyond 8 bits or beyond 15 and 16.
+    for (width, span_bits, rest) in
+        [(7, 8, 4_u32), (7, 8, 3), (15, 15, (1 << 15) - 2), (15, 15, (1 << 15) - 1), (14, 15, 8)]
+    {
+        let mut lanes = vec![0; width * 32];
+        Kernels::best().pack(&[rest; GROUP], width as u32, &mut lanes);
+        let heads = [0x80 | width as u8, 0, 2, span_bits, 0, 0].repeat(3);
+        let bytes = [&heads[..], &lanes.repeat(3)].concat();
+        let found = all_ways(&bytes);
+        let is_within = (width, rest) == (14, 8);
+        assert!(found.iter().all(|found| found.is_ok() == is_within), "{width} {rest}: {found:?}");
+    }
 }
 
 proptest! {

@@ -3,15 +3,17 @@
 //! Guarantees: every level gives the same bits; a level is only handed out where the processor has its instructions, which
 //! is what makes calling it sound. The choice is made once, at run time.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512d, __m512i, _mm512_loadu_si512, _mm512_storeu_pd, _mm512_storeu_si512};
 use std::fmt;
 use std::sync::LazyLock;
 
 use super::bits::GROUP;
 use super::decimal;
 use super::grouped_plan::{self, NarrowPlan};
-use super::lanes::{self, Offsets, Row, Summary, SummaryOf};
+use super::lanes::{self, Divisor, Offsets, Row, Summary, SummaryOf};
 #[cfg(target_arch = "x86_64")]
-use super::vectors;
+use super::{vectors, vectors_512};
 
 /// How an integer becomes a float; the numbers stand in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,26 @@ pub(super) enum Scaling {
     Product = 2,
 }
 
+/// A [`Scaling`] with its factor, and what kernels need of that, found once for a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factor {
+    scaling: Scaling,
+    divisor: Divisor,
+}
+
+impl Factor {
+    /// What leaves integers as they are.
+    pub(super) const ONE: Self = Self { scaling: Scaling::Product, divisor: Divisor::ONE };
+
+    pub(super) fn new(scaling: Scaling, factor: f64) -> Self {
+        Self { scaling, divisor: Divisor::new(factor) }
+    }
+}
+
 type Unpack = unsafe fn(&[u8], &mut Offsets);
 type Pack = unsafe fn(&Offsets, &mut [u8]);
-type Sum = unsafe fn(&[u8]) -> u64;
+type PackedFloats = unsafe fn(&[u8], (usize, u32), (i64, Divisor), &mut [f64; GROUP]) -> Option<()>;
+type Sum = unsafe fn(&[u8], usize, u32) -> Option<u64>;
 
 /// The kernels of one set of instructions; tables have an entry for each width from 1 to 32.
 pub(super) struct Kernels {
@@ -34,13 +53,16 @@ pub(super) struct Kernels {
     unpack: [Unpack; 32],
     pack: [Pack; 32],
     sum: [Sum; 32],
-    accumulate: unsafe fn(&mut Offsets, u32, u32),
+    packed_floats: [PackedFloats; 32],
+    accumulate: unsafe fn(&mut Offsets, u32, u32) -> u32,
+    accumulate_short: unsafe fn(&mut Offsets, u32, u32) -> u32,
+    put_patches: unsafe fn(&[u8], usize, u32, u32, &mut Offsets) -> Option<()>,
     extremes: unsafe fn(&[i64]) -> (i64, i64),
     plan: unsafe fn(&[i64], i64, &mut NarrowPlan),
     scale: unsafe fn(&[f64], (Scaling, f64, f64), &mut [i64]) -> u64,
     summarise: unsafe fn(&[u32], Option<&[u32]>, SummaryOf) -> Summary,
     mask_between: unsafe fn(&Offsets, (u32, u32), bool, &mut Offsets),
-    floats: unsafe fn(&Offsets, i64, (Scaling, f64), &mut [f64; GROUP]),
+    floats: unsafe fn(&Offsets, i64, &Factor, &mut [f64; GROUP]),
     times: unsafe fn(&Offsets, i64, u64, &mut [i64; GROUP]) -> bool,
     join: unsafe fn(&Offsets, &Row, [&Offsets; 2], &mut [f64; GROUP]),
 }
@@ -53,13 +75,13 @@ macro_rules! widths {
 
 /// Kernels with a body for each width, compiled with some target features.
 macro_rules! by_width {
-    ($level:ident $(, $features:literal)?) => {
+    ($level:ident, $vectors:ident $(, $features:literal)?) => {
         mod $level {
             use super::*;
 
             $(#[target_feature(enable = $features)])?
             fn unpack<const WIDTH: usize>(packed: &[u8], offsets: &mut Offsets) {
-                lanes::unpack::<WIDTH>(packed, offsets);
+                $vectors::unpack::<WIDTH>(packed, offsets);
             }
 
             $(#[target_feature(enable = $features)])?
@@ -68,26 +90,47 @@ macro_rules! by_width {
             }
 
             $(#[target_feature(enable = $features)])?
-            fn sum<const WIDTH: usize>(packed: &[u8]) -> u64 {
-                lanes::sum::<WIDTH>(packed)
+            fn sum<const WIDTH: usize>(packed: &[u8], patches: usize, patch_width: u32) -> Option<u64> {
+                $vectors::sum::<WIDTH>(packed, patches, patch_width)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn packed_floats<const WIDTH: usize>(
+                bytes: &[u8],
+                patches: (usize, u32),
+                scale: (i64, Divisor),
+                floats: &mut [f64; GROUP],
+            ) -> Option<()> {
+                $vectors::packed_floats::<WIDTH>(bytes, patches, scale, floats)
             }
 
             pub(super) const UNPACK: [Unpack; 32] = widths!(unpack);
             pub(super) const PACK: [Pack; 32] = widths!(pack);
             pub(super) const SUM: [Sum; 32] = widths!(sum);
+            pub(super) const PACKED_FLOATS: [PackedFloats; 32] = widths!(packed_floats);
         }
     };
 }
 
 /// The kernels of a level, with those by width of the same or a lower one.
 macro_rules! level {
-    ($level:ident, $name:literal, $widths:ident, $quotient:ident, $accumulate:path, $join:path $(, $features:literal)?) => {
+    ($level:ident, $name:literal, $widths:ident, $quotient:ident, [$accumulate:path, $accumulate_short:path], $patches:ident, $join:path $(, $features:literal)?) => {
         mod $level {
             use super::*;
 
             $(#[target_feature(enable = $features)])?
-            fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
-                $accumulate(offsets, first, step);
+            fn accumulate(offsets: &mut Offsets, first: u32, step: u32) -> u32 {
+                $accumulate(offsets, first, step)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn accumulate_short(offsets: &mut Offsets, first: u32, step: u32) -> u32 {
+                $accumulate_short(offsets, first, step)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            fn put_patches(bytes: &[u8], patches: usize, patch_width: u32, width: u32, offsets: &mut Offsets) -> Option<()> {
+                $patches::put_patches(bytes, patches, patch_width, width, offsets)
             }
 
             $(#[target_feature(enable = $features)])?
@@ -123,14 +166,16 @@ macro_rules! level {
             }
 
             $(#[target_feature(enable = $features)])?
-            fn floats(offsets: &Offsets, minimum: i64, (scaling, factor): (Scaling, f64), floats: &mut [f64; GROUP]) {
-                match scaling {
-                    Scaling::Quotient => lanes::floats(offsets, minimum, floats, |whole| lanes::$quotient(whole, factor)),
+            fn floats(offsets: &Offsets, minimum: i64, factor: &Factor, floats: &mut [f64; GROUP]) {
+                let divisor = factor.divisor;
+                match factor.scaling {
+                    Scaling::Quotient => lanes::floats(offsets, minimum, floats, |whole| lanes::$quotient(whole, divisor)),
                     Scaling::Single => {
-                        let single = |whole| f64::from(lanes::$quotient(whole, factor) as f32);
+                        let single = |whole| f64::from(lanes::$quotient(whole, divisor) as f32);
                         lanes::floats(offsets, minimum, floats, single);
                     }
-                    Scaling::Product => lanes::floats(offsets, minimum, floats, |whole| whole * factor),
+                    Scaling::Product if divisor.factor == 1.0 => lanes::floats(offsets, minimum, floats, |whole| whole),
+                    Scaling::Product => lanes::floats(offsets, minimum, floats, |whole| whole * divisor.factor),
                 }
             }
 
@@ -149,7 +194,10 @@ macro_rules! level {
                 unpack: $widths::UNPACK,
                 pack: $widths::PACK,
                 sum: $widths::SUM,
+                packed_floats: $widths::PACKED_FLOATS,
                 accumulate,
+                accumulate_short,
+                put_patches,
                 extremes,
                 plan,
                 scale,
@@ -163,17 +211,18 @@ macro_rules! level {
     };
 }
 
-by_width!(portable_widths);
-level!(portable, "portable", portable_widths, quotient, lanes::accumulate, lanes::join);
+by_width!(portable_widths, lanes);
+level!(portable, "portable", portable_widths, quotient, [lanes::accumulate, lanes::accumulate], lanes, lanes::join);
 #[cfg(target_arch = "x86_64")]
-by_width!(avx2_widths, "avx2,bmi1,bmi2");
+by_width!(avx2_widths, lanes, "avx2,bmi1,bmi2");
 #[cfg(target_arch = "x86_64")]
 level!(
     avx2,
     "avx2",
     avx2_widths,
     fused_quotient,
-    vectors::accumulate_avx2,
+    [vectors::accumulate_avx2, vectors::accumulate_avx2],
+    lanes,
     vectors::join_avx2,
     "avx2,fma,bmi1,bmi2,lzcnt"
 );
@@ -184,15 +233,63 @@ level!(
     "avx512",
     avx2_widths,
     fused_quotient,
-    vectors::accumulate_avx512,
+    [vectors::accumulate_avx512, vectors::accumulate_short_avx512],
+    lanes,
     vectors::join_avx2,
     "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt"
+);
+#[cfg(target_arch = "x86_64")]
+by_width!(vbmi_widths, vectors_512, "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,avx2,fma,bmi1,bmi2");
+#[cfg(target_arch = "x86_64")]
+level!(
+    avx512_vbmi,
+    "avx512 with byte permutations",
+    vbmi_widths,
+    fused_quotient,
+    [vectors::accumulate_avx512, vectors::accumulate_short_avx512],
+    vectors_512,
+    vectors::join_avx2,
+    "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,avx2,fma,bmi1,bmi2,lzcnt"
 );
 
 #[cfg(test)]
 thread_local! {
     /// What a test takes for the best ones.
     static CHOSEN: std::cell::Cell<Option<&'static Kernels>> = const { std::cell::Cell::new(None) };
+}
+
+/// A vector of bytes.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: the reference is to 64 bytes that may be read, and no alignment is asked for.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+/// A vector of words.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_words(words: &[u32; 16]) -> __m512i {
+    // SAFETY: as in `load`: these are 64 bytes.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_words(vector: __m512i, words: &mut [u32; 16]) {
+    // SAFETY: the reference is to 64 bytes that nobody else reads or writes, any bits are numbers, and no alignment is asked for.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), vector) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_doubles(vector: __m512d, doubles: &mut [f64; 8]) {
+    // SAFETY: as in `store_words`.
+    unsafe { _mm512_storeu_pd(doubles.as_mut_ptr(), vector) }
 }
 
 impl fmt::Debug for Kernels {
@@ -245,6 +342,9 @@ impl Kernels {
             if has_avx2 && has_avx512 {
                 available.push(&avx512::KERNELS);
             }
+            if has_avx2 && has_avx512 && is_x86_feature_detected!("avx512vbmi") {
+                available.push(&avx512_vbmi::KERNELS);
+            }
         }
         available
     }
@@ -268,21 +368,58 @@ impl Kernels {
         }
     }
 
-    /// The sum of a full packed group.
+    /// The sum of a full packed group, behind which lie so many patches of some width; `None` where these are not what they must be, or the
+    /// level does not know them.
     #[inline]
-    pub(super) fn sum(&self, packed: &[u8], width: u32) -> u64 {
+    pub(super) fn sum(&self, packed: &[u8], width: u32, (patches, patch_width): (usize, u32)) -> Option<u64> {
         match self.sum.get((width as usize).wrapping_sub(1)) {
             // SAFETY: as in `unpack`.
-            Some(kernel) => unsafe { kernel(packed) },
-            None => 0,
+            Some(kernel) => unsafe { kernel(packed, patches, patch_width) },
+            None => (patches == 0).then_some(0),
         }
     }
 
-    /// Turns differences, each less `step`, into values that begin with `first`.
+    /// The floats of a full packed frame, behind which lie so many patches of some width, from its lowest integer on; all of them lie between
+    /// -2^51 and 2^51. `None` where patches are not what they must be, or the level does not know it.
     #[inline]
-    pub(super) fn accumulate(&self, offsets: &mut Offsets, first: u32, step: u32) {
+    pub(super) fn packed_floats(
+        &self,
+        packed: &[u8],
+        (width, patches): (u32, (usize, u32)),
+        (lowest, factor): (i64, &Factor),
+        floats: &mut [f64; GROUP],
+    ) -> Option<()> {
+        let kernel = self.packed_floats.get((width as usize).wrapping_sub(1))?;
+        let divisor = match factor.scaling {
+            Scaling::Quotient => factor.divisor,
+            Scaling::Product => factor.divisor.of_product(),
+            Scaling::Single => return None,
+        };
         // SAFETY: as in `unpack`.
-        unsafe { (self.accumulate)(offsets, first, step) }
+        unsafe { kernel(packed, patches, (lowest, divisor), floats) }
+    }
+
+    /// Turns differences, each less `step`, into values that begin with `first`; returns all bits that these have. Of `short` ones values
+    /// count modulo 2^16 on some levels.
+    #[inline]
+    pub(super) fn accumulate(&self, offsets: &mut Offsets, first: u32, step: u32, short: bool) -> u32 {
+        let kernel = if short { self.accumulate_short } else { self.accumulate };
+        // SAFETY: as in `unpack`.
+        unsafe { kernel(offsets, first, step) }
+    }
+
+    /// Puts the values of one and more patches of a full packed group of a width in their places; `None` where they are not what they must be,
+    /// or the level does not know: some may have been put.
+    #[inline]
+    pub(super) fn put_patches(
+        &self,
+        bytes: &[u8],
+        (patches, patch_width): (usize, u32),
+        width: u32,
+        offsets: &mut Offsets,
+    ) -> Option<()> {
+        // SAFETY: as in `unpack`.
+        unsafe { (self.put_patches)(bytes, patches, patch_width, width, offsets) }
     }
 
     /// The lowest and the highest of some values.
@@ -343,177 +480,8 @@ impl Kernels {
 
     /// The floats of a group whose integers lie from -2^51 to below 2^51.
     #[inline]
-    pub(super) fn floats(&self, offsets: &Offsets, minimum: i64, scale: (Scaling, f64), floats: &mut [f64; GROUP]) {
+    pub(super) fn floats(&self, offsets: &Offsets, minimum: i64, factor: &Factor, floats: &mut [f64; GROUP]) {
         // SAFETY: as in `unpack`.
-        unsafe { (self.floats)(offsets, minimum, scale, floats) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Values of a width, no two groups alike.
-    fn noise(width: u32, seed: u64) -> Offsets {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        std::array::from_fn(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 32) as u32 & (u32::MAX >> (32 - width))
-        })
-    }
-
-    #[test]
-    fn every_width_packs_as_the_document_says_on_every_level() {
-        for kernels in Kernels::available() {
-            for width in 1..=32 {
-                let values = noise(width, u64::from(width));
-                let mut packed = vec![0xa5; lanes::packed_bytes(GROUP, width)];
-                kernels.pack(&values, width, &mut packed);
-                for (place, value) in values.iter().enumerate() {
-                    let (lane, row) = (place % 8, place / 8);
-                    let bit = |bit: usize| {
-                        let bit = row * width as usize + bit;
-                        let byte = (bit / 32 * 8 + lane) * 4 + bit % 32 / 8;
-                        u32::from(packed[byte] >> (bit % 8) & 1)
-                    };
-                    let stored = (0..width as usize).fold(0, |all, place| all | bit(place) << place);
-                    assert_eq!(stored, *value, "{kernels:?} width {width} place {place}");
-                }
-                let mut back = [7; GROUP];
-                kernels.unpack(&packed, width, &mut back);
-                assert_eq!(back, values, "{kernels:?} width {width}");
-                let sum: u64 = values.iter().map(|value| u64::from(*value)).sum();
-                assert_eq!(kernels.sum(&packed, width), sum, "{kernels:?} width {width}");
-            }
-            let mut none = [7; GROUP];
-            kernels.unpack(&[], 0, &mut none);
-            assert_eq!((none, kernels.sum(&[], 0)), ([0; GROUP], 0));
-        }
-    }
-
-    #[test]
-    fn differences_add_up_on_every_level() {
-        for kernels in Kernels::available() {
-            for (width, first, step) in [(1, 5, 0), (7, 1 << 31, u32::MAX - 2), (32, u32::MAX, 12_345)] {
-                let rests = noise(width, 9);
-                let mut values = rests;
-                kernels.accumulate(&mut values, first, step);
-                let mut expected = first;
-                for place in 0..GROUP {
-                    if place > 0 {
-                        let rest = rests[place];
-                        expected = expected.wrapping_add(step).wrapping_add(rest >> 1 ^ (rest & 1).wrapping_neg());
-                    }
-                    assert_eq!(values[place], expected, "{kernels:?} place {place}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn summaries_and_masks_are_those_of_plain_arithmetic_on_every_level() {
-        let mut offsets = noise(32, 5);
-        (offsets[3], offsets[200]) = (0, u32::MAX);
-        for kernels in Kernels::available() {
-            for (bounds, outside) in
-                [((1 << 30, 3 << 30), false), ((1 << 30, 3 << 30), true), ((5, 4), false), ((0, u32::MAX), false)]
-            {
-                let mut mask = noise(1, 8).map(|bit| bit.wrapping_neg());
-                let before = mask;
-                kernels.mask_between(&offsets, bounds, outside, &mut mask);
-                for place in 0..GROUP {
-                    let inside = offsets[place] >= bounds.0 && offsets[place] <= bounds.1;
-                    let expected = if before[place] == u32::MAX && inside != outside { u32::MAX } else { 0 };
-                    assert_eq!(mask[place], expected, "{kernels:?} place {place}");
-                }
-                for range in [0..256, 0..0, 3..4, 1..250, 8..16, 197..205] {
-                    for masked in [false, true] {
-                        let kept: Vec<u64> = range
-                            .clone()
-                            .filter(|place| !masked || mask[*place] != 0)
-                            .map(|place| u64::from(offsets[place]))
-                            .collect();
-                        let found = kernels.summarise(
-                            &offsets[range.clone()],
-                            masked.then(|| &mask[range.clone()]),
-                            SummaryOf::Squares,
-                        );
-                        let squares: u128 = kept.iter().map(|value| u128::from(value * value)).sum();
-                        assert_eq!((found.count, found.sum), (kept.len() as u64, kept.iter().sum()), "{range:?}");
-                        assert_eq!(found.squares, squares, "{kernels:?} {range:?} {masked}");
-                        if let (Some(lowest), Some(highest)) = (kept.iter().min(), kept.iter().max()) {
-                            assert_eq!((u64::from(found.lowest), u64::from(found.highest)), (*lowest, *highest));
-                        }
-                        let of =
-                            |of| kernels.summarise(&offsets[range.clone()], masked.then(|| &mask[range.clone()]), of);
-                        let (plain, sum) = (of(SummaryOf::Extremes), of(SummaryOf::Sum));
-                        assert_eq!(
-                            (plain.count, plain.sum, plain.lowest, plain.highest),
-                            (found.count, found.sum, found.lowest, found.highest)
-                        );
-                        assert_eq!((sum.count, sum.sum), (found.count, found.sum));
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn doubles_are_joined_bit_for_bit_on_every_level() {
-        let (codes, upper, lower) = (noise(32, 1), noise(20, 2), noise(32, 3));
-        let dictionary = [0x3fd0_0000, 0, 0xfff0_0000, 1 << 20, 7 << 20, 0x7ff0_0000, 0xbff0_0000, 0x8000_0000];
-        for kernels in Kernels::available() {
-            let mut floats = [0.0; GROUP];
-            kernels.join(&codes, &dictionary, [&upper, &lower], &mut floats);
-            for (place, float) in floats.iter().enumerate() {
-                let high = dictionary[codes[place] as usize & 7] + upper[place];
-                assert_eq!(float.to_bits(), u64::from(high) << 32 | u64::from(lower[place]), "{kernels:?} {place}");
-            }
-        }
-    }
-
-    #[test]
-    fn floats_and_extremes_are_those_of_plain_arithmetic_on_every_level() {
-        let offsets = noise(31, 3);
-        for kernels in Kernels::available() {
-            for minimum in [0, -1_000, -(1 << 50), (1 << 50) - 1] {
-                // Every power of ten: some levels do not divide.
-                let powers = (0..=18).map(|places| format!("1e{places}").parse().unwrap());
-                let quotients = powers.flat_map(|power| [(Scaling::Quotient, power), (Scaling::Single, power)]);
-                for (scaling, factor) in quotients.chain([(Scaling::Product, 1e-2)]) {
-                    let mut floats = [0.0; GROUP];
-                    kernels.floats(&offsets, minimum, (scaling, factor), &mut floats);
-                    for (float, offset) in floats.iter().zip(offsets) {
-                        let whole = (minimum + i64::from(offset)) as f64;
-                        let expected = match scaling {
-                            Scaling::Quotient => whole / factor,
-                            Scaling::Single => f64::from((whole / factor) as f32),
-                            Scaling::Product => whole * factor,
-                        };
-                        assert_eq!(float.to_bits(), expected.to_bits(), "{kernels:?}");
-                    }
-                }
-            }
-            for (falls_at, unit) in [
-                (None, 1),
-                (None, u64::from(u32::MAX)),
-                (None, 60_000_000_000),
-                (Some(1), 60_000),
-                (Some(128), 1),
-                (Some(255), 7),
-            ] {
-                let mut offsets: Offsets = std::array::from_fn(|place| place as u32 * 16_000_000 + 3);
-                falls_at.inspect(|place: &usize| offsets[*place] = offsets[place - 1]);
-                let mut times = [0; GROUP];
-                assert_eq!(kernels.times(&offsets, -77, unit, &mut times), falls_at.is_none(), "{kernels:?}");
-                let expected = offsets.map(|offset| (i128::from(offset) * i128::from(unit) - 77) as i64);
-                assert_eq!(times, expected, "{kernels:?}");
-            }
-            for count in [0, 1, 7, 8, 9, 255] {
-                let values: Vec<i64> = offsets[..count].iter().map(|offset| i64::from(*offset) - (1 << 30)).collect();
-                let expected = values.iter().fold((i64::MAX, i64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
-                assert_eq!(kernels.extremes(&values), expected);
-            }
-        }
+        unsafe { (self.floats)(offsets, minimum, factor, floats) }
     }
 }

@@ -9,6 +9,8 @@
 //! for each set of instructions; so all of them give the same bits. The layout is that of SIMD-BP128 with eight lanes
 //! (D. Lemire, L. Boytsov: "Decoding billions of integers per second through vectorization", 2015).
 
+use std::ops::{Deref, DerefMut};
+
 use super::bits::GROUP;
 
 /// How many neighbours lie side by side.
@@ -20,6 +22,26 @@ pub(super) const WORD_ROW_BYTES: usize = LANES * 4;
 
 /// Integers of a group, each as its distance from some base.
 pub(super) type Offsets = [u32; GROUP];
+/// A buffer that begins with a cache line: the vectors of the widest kernels fill a line each, and those that lie across two take twice
+/// the time.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Aligned<T>(pub T);
+
+impl<T> Deref for Aligned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
 /// One row: a value of each lane.
 pub(super) type Row = [u32; LANES];
 
@@ -39,7 +61,7 @@ macro_rules! each_row {
 }
 
 #[inline(always)]
-fn load(bytes: &[u8; WORD_ROW_BYTES]) -> Row {
+pub(super) fn load(bytes: &[u8; WORD_ROW_BYTES]) -> Row {
     let mut row = [0; LANES];
     for (word, bytes) in row.iter_mut().zip(bytes.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
@@ -97,13 +119,13 @@ fn add_row<const WIDTH: usize, const ROW: usize>(
     }
 }
 
-/// The sum of a full group, without a place where its values would stand.
+/// The sum of a full group, without a place where its values would stand; with patches, `None`.
 #[inline(always)]
-pub(super) fn sum<const WIDTH: usize>(packed: &[u8]) -> u64 {
-    let Some(words) = words_of::<WIDTH>(packed) else { return 0 };
+pub(super) fn sum<const WIDTH: usize>(packed: &[u8], patches: usize, _patch_width: u32) -> Option<u64> {
+    let words = words_of::<WIDTH>(packed).filter(|_| patches == 0)?;
     let (mut narrow, mut wide) = ([0; LANES], [0; LANES]);
     each_row!(add_row::<WIDTH>(words, &mut narrow, &mut wide));
-    narrow.iter().map(|sum| u64::from(*sum)).sum::<u64>() + wide.iter().sum::<u64>()
+    Some(narrow.iter().map(|sum| u64::from(*sum)).sum::<u64>() + wide.iter().sum::<u64>())
 }
 
 #[inline(always)]
@@ -131,10 +153,11 @@ pub(super) fn pack<const WIDTH: usize>(offsets: &Offsets, packed: &mut [u8]) {
 }
 
 /// Turns the differences of a group, each less `step` and with its sign in the lowest bit, into values: the first one is `first`,
-/// whatever stands in its place.
+/// whatever stands in its place. Returns all bits that values have.
 #[inline(always)]
-pub(super) fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
+pub(super) fn accumulate(offsets: &mut Offsets, first: u32, step: u32) -> u32 {
     offsets[0] = 0;
+    let mut all_bits = [0; LANES];
     let mut before = [first.wrapping_sub(step); LANES];
     for row in offsets.as_chunks_mut::<LANES>().0 {
         // Each lane takes those 1, 2 and 4 lanes before it: sums of all before it in three steps.
@@ -143,9 +166,34 @@ pub(super) fn accumulate(offsets: &mut Offsets, first: u32, step: u32) {
         let c: Row = std::array::from_fn(|lane| if lane >= 2 { b[lane].wrapping_add(b[lane - 2]) } else { b[lane] });
         let d: Row = std::array::from_fn(|lane| if lane >= 4 { c[lane].wrapping_add(c[lane - 4]) } else { c[lane] });
         *row = std::array::from_fn(|lane| d[lane].wrapping_add(before[lane]));
+        all_bits = std::array::from_fn(|lane| all_bits[lane] | row[lane]);
         // Not from the finished row: so one addition is all that a row waits for.
         before = before.map(|before| before.wrapping_add(d[LANES - 1]));
     }
+    all_bits.iter().fold(0, |all, bits| all | bits)
+}
+
+/// Floats of a full frame in one go: not here.
+#[inline(always)]
+pub(super) fn packed_floats<const WIDTH: usize>(
+    _bytes: &[u8],
+    _patches: (usize, u32),
+    _scale: (i64, Divisor),
+    _floats: &mut [f64; GROUP],
+) -> Option<()> {
+    None
+}
+
+/// Upper bits of patches are read by no vectors here: nothing is put.
+#[inline(always)]
+pub(super) fn put_patches(
+    _bytes: &[u8],
+    _patches: usize,
+    _width: u32,
+    _shift: u32,
+    _offsets: &mut Offsets,
+) -> Option<()> {
+    None
 }
 
 /// The lowest and highest of some values; `(i64::MAX, i64::MIN)` of none.
@@ -191,24 +239,46 @@ pub(super) fn join(codes: &Offsets, dictionary: &Row, [upper, lower]: [&Offsets;
     }
 }
 
-/// The double nearest to a whole number divided by a power of ten.
-#[inline(always)]
-pub(super) fn quotient(whole: f64, power: f64) -> f64 {
-    whole / power
+/// A factor, and its inverse in two doubles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Divisor {
+    pub(super) factor: f64,
+    pub(super) inverse: f64,
+    /// What the inverse is short of the true one.
+    pub(super) inverse_rest: f64,
 }
 
-/// The same, where the processor fuses multiplication and addition, which takes a fifth of a division's time.
-///
-/// For whole numbers up to 2^53 and powers up to 10^18 the bits are those of the division. `near` is within two units in the last place, so
-/// that `rest` is exact: it counts units of the power's odd part, 5^18 < 2^42. Before the one rounding at the end the error is thus below
-/// 2^-51 units; but a quotient by 10^e lies no nearer than 1 / (2 * 5^e) > 2^-43 units to the middle between two doubles, and never on it
-/// (after P. Markstein, "IA-64 and Elementary Functions", 2000).
+impl Divisor {
+    pub(super) const ONE: Self = Self { factor: 1.0, inverse: 1.0, inverse_rest: 0.0 };
+
+    pub(super) fn new(factor: f64) -> Self {
+        let inverse = 1.0 / factor;
+        // What a division leaves is a double: it takes no rounding but that of its own quotient.
+        let inverse_rest = (-inverse).mul_add(factor, 1.0) / factor;
+        Self { factor, inverse, inverse_rest }
+    }
+
+    /// What multiplies by the factor where the other divides by it.
+    pub(super) fn of_product(self) -> Self {
+        Self { factor: self.factor, inverse: self.factor, inverse_rest: 0.0 }
+    }
+}
+
+/// The double nearest to a whole number divided by a power of ten.
 #[inline(always)]
-pub(super) fn fused_quotient(whole: f64, power: f64) -> f64 {
-    let inverse = 1.0 / power;
-    let near = whole * inverse;
-    let rest = (-near).mul_add(power, whole);
-    rest.mul_add(inverse, near)
+pub(super) fn quotient(whole: f64, divisor: Divisor) -> f64 {
+    whole / divisor.factor
+}
+
+/// The same, where the processor fuses multiplication and addition, which takes an eighth of a division's time.
+///
+/// For whole numbers up to 2^53 and powers up to 10^18 the bits are those of the division. The two parts of the inverse are within 2^-106 of
+/// it, and the product with the smaller one is rounded by as much of the quotient again: before the one rounding at the end the error is
+/// below 2^-105 of the quotient, and so below 2^-52 units in its last place. But a quotient by 10^e lies no nearer than 1 / (2 * 5^e) >
+/// 2^-43 units to the middle between two doubles, and never on it (after P. Markstein, "IA-64 and Elementary Functions", 2000).
+#[inline(always)]
+pub(super) fn fused_quotient(whole: f64, divisor: Divisor) -> f64 {
+    whole.mul_add(divisor.inverse, whole * divisor.inverse_rest)
 }
 
 /// Times of a full group: each a start and so many units. Says whether they rise strictly.

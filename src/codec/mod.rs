@@ -15,11 +15,15 @@ mod compressed;
 mod decimal;
 mod fixed;
 mod grouped;
+mod grouped_head;
 mod grouped_plan;
 #[cfg(test)]
 mod grouped_tests;
+mod grouped_write;
 mod integer;
 mod kernels;
+#[cfg(test)]
+mod kernels_tests;
 mod lanes;
 #[cfg(test)]
 mod laws;
@@ -38,12 +42,14 @@ mod text;
 mod times;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
+#[cfg(target_arch = "x86_64")]
+mod vectors_512;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MetricType, Presence, TextValues, Values};
 
 use crate::bytes::{Reader, corrupt};
-pub use packed::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
+pub use packed::{Aligned, GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
 pub use packed_times::{GroupTimes, PackedTimes};
 
 pub(crate) use bits::groups_of;
@@ -291,7 +297,7 @@ pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
 /// The way in which so many integers are written, and of two codes the one that names it: lanes are for full groups, and
 /// shorter columns are smaller without them.
 fn integer_form(count: usize, [short, grouped]: [u8; 2]) -> (u8, fn(&[i64], &mut Vec<u8>)) {
-    if count < bits::GROUP { (short, integer::encode) } else { (grouped, grouped::encode) }
+    if count < bits::GROUP { (short, integer::encode) } else { (grouped, grouped_write::encode) }
 }
 
 /// Appends the value that all places share, where there is one.

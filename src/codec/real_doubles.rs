@@ -15,7 +15,8 @@ use crate::bytes::{Reader, corrupt, with_room};
 use crate::error::Result;
 
 use super::bits::{GROUP, groups_of};
-use super::grouped::{put_lanes, unpack_plane};
+use super::grouped::unpack_plane;
+use super::grouped_write::put_lanes;
 use super::kernels::Kernels;
 use super::lanes::{LANES, Offsets, Row, packed_bytes};
 

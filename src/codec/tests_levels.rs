@@ -78,6 +78,9 @@ fn packed(bytes: &[u8], metric_type: MetricType, count: usize) -> String {
         let (mut offsets, mut floats, mut mask) = ([0; GROUP], [0.0; GROUP], [u32::MAX; GROUP]);
         packed.offsets(group, &mut offsets).unwrap();
         packed.floats(group, &offsets, &mut floats);
+        let mut at_once = [0.0; GROUP];
+        packed.unpack_floats(group, &mut [0; GROUP], &mut at_once).unwrap();
+        assert!((0..length).all(|place| at_once[place].to_bits() == floats[place].to_bits()), "group {group}");
         packed.mask_between(&offsets, (offsets[0].min(offsets[1]), offsets[0].max(offsets[1])), false, &mut mask);
         let summary = packed.summarise(&offsets[..length], Some(&mask[..length]), SummaryOf::Squares);
         let bits: Vec<u64> = floats[..length].iter().map(|float| float.to_bits()).collect();

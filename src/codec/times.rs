@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 
 use super::bits::GROUP;
 use super::compressed::{self, Group, Integers};
-use super::grouped::{self, Grouped};
+use super::grouped::Grouped;
+use super::grouped_write;
 use super::integer::{decode_group, encode_group, room_for};
 use super::kernels::Kernels;
 use crate::bytes::{Reader, corrupt, put_signed, put_varint, with_room};
@@ -68,7 +69,7 @@ pub(super) fn encode_packed(times: &[i64], out: &mut Vec<u8>) {
 /// The same in groups with their heads in front.
 pub(super) fn encode_grouped(times: &[i64], out: &mut Vec<u8>) {
     let offsets = put_start(times, out);
-    grouped::encode(&offsets, out);
+    grouped_write::encode(&offsets, out);
 }
 
 /// The same as compressed distances from a line: from a flat one, or from one that rises like the times, whichever is smaller;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::catalog::DeviceEntry;
-use crate::codec::{GROUP_VALUES, PackedValues};
+use crate::codec::{Aligned, GROUP_VALUES, PackedValues};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, MetricDefinition, MetricHandle, MetricType, Table, TableColumn};
 use crate::scan::{Block, Piece, Scan, ScanCounters};
@@ -198,7 +198,7 @@ impl Limits {
         let from = first_where(lowest, highest, |whole| !(packed.value(whole) < mean && passed(whole)));
         let beyond = first_where(lowest, highest, |whole| packed.value(whole) > mean && passed(whole));
         let (mut outside, mut looked_at) = (0, 0);
-        let mut offsets = [0; GROUP_VALUES];
+        let mut offsets = Aligned([0; GROUP_VALUES]);
         for group in 0..packed.groups() {
             let (lowest, highest) = packed.bounds(group);
             let exceptions = packed.exceptions(group);
@@ -211,7 +211,7 @@ impl Limits {
             packed.offsets(group, &mut offsets).map_err(|error| column.located(error))?;
             let in_group = |end: i128| (end - i128::from(lowest)).clamp(-1, 1 << 32);
             let (first, last) = (in_group(from).max(0), in_group(beyond - 1).min((1 << 32) - 1));
-            let mut mask = [u32::MAX; GROUP_VALUES];
+            let mut mask = Aligned([u32::MAX; GROUP_VALUES]);
             // Where they cross, nothing lies inside.
             let bounds = if first > last { (1, 0) } else { (first as u32, last as u32) };
             packed.mask_between(&offsets, bounds, true, &mut mask);

@@ -3,7 +3,7 @@
 //! Guarantees: what decoded values would answer: counts, extremes and sums of whole numbers exactly, other sums within a
 //! rounding of that of the exact decimals.
 
-use crate::codec::{GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
+use crate::codec::{Aligned, GROUP_VALUES, GroupOffsets, GroupSummary, PackedValues, SummaryOf};
 use crate::error::Result;
 use crate::segment::CompensatedSum;
 
@@ -122,11 +122,11 @@ impl PackedPart {
 pub(super) struct PackedColumn<'a> {
     values: PackedValues<'a>,
     whole: bool,
-    offsets: Box<GroupOffsets>,
+    offsets: Box<Aligned<GroupOffsets>>,
     unpacked: Option<usize>,
     /// Values that were unpacked or summed up so far.
     pub(super) values_read: u64,
-    floats: Box<[f64; GROUP_VALUES]>,
+    floats: Box<Aligned<[f64; GROUP_VALUES]>>,
     /// The group whose floats these are.
     scaled: Option<usize>,
 }
@@ -134,7 +134,7 @@ pub(super) struct PackedColumn<'a> {
 impl<'a> PackedColumn<'a> {
     /// A column whose values are `whole` or not.
     pub(super) fn new(values: PackedValues<'a>, whole: bool) -> Self {
-        let (offsets, floats) = (Box::new([0; GROUP_VALUES]), Box::new([0.0; GROUP_VALUES]));
+        let (offsets, floats) = (Box::new(Aligned([0; GROUP_VALUES])), Box::new(Aligned([0.0; GROUP_VALUES])));
         Self { values, whole, offsets, unpacked: None, values_read: 0, floats, scaled: None }
     }
 
@@ -174,7 +174,7 @@ impl<'a> PackedColumn<'a> {
                 Some(&own)
             }
             Kept::All => None,
-            _ => Some(&kept.mask),
+            _ => Some(&*kept.mask),
         };
         let mask = mask.map(|mask| &mask[places.clone()]);
         let of = match needs {
@@ -251,7 +251,7 @@ impl<'a> PackedColumn<'a> {
         let mut mask = match kept.kept {
             Kept::All => [KEPT; GROUP_VALUES],
             Kept::None => [0; GROUP_VALUES],
-            Kept::Some => kept.mask,
+            Kept::Some => *kept.mask,
         };
         for (place, _) in self.values.exceptions(group) {
             mask[place % GROUP_VALUES] = 0;

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::{GROUP_VALUES, GroupOffsets, PackedValues};
+use crate::codec::{Aligned, GROUP_VALUES, GroupOffsets, PackedValues};
 use crate::error::Result;
 use crate::model::MetricType;
 
@@ -36,8 +36,8 @@ pub(super) enum Kept {
 pub(super) struct GroupMask {
     pub(super) kept: Kept,
     /// All ones for a row that is kept, where some are.
-    pub(super) mask: GroupOffsets,
-    offsets: GroupOffsets,
+    pub(super) mask: Aligned<GroupOffsets>,
+    offsets: Aligned<GroupOffsets>,
     /// Values that were unpacked so far.
     pub(super) unpacked: u64,
 }
@@ -86,7 +86,7 @@ impl<'a> PackedFilter<'a> {
         }
         if into.kept == Kept::All {
             into.kept = Kept::Some;
-            into.mask = [KEPT; GROUP_VALUES];
+            *into.mask = [KEPT; GROUP_VALUES];
         }
         self.column.offsets(group, &mut into.offsets)?;
         into.unpacked += length as u64;
@@ -114,7 +114,8 @@ pub(super) fn first_where(lowest: i64, highest: i64, holds: impl Fn(i64) -> bool
 
 impl GroupMask {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self { kept: Kept::All, mask: [KEPT; GROUP_VALUES], offsets: [0; GROUP_VALUES], unpacked: 0 })
+        let (mask, offsets) = (Aligned([KEPT; GROUP_VALUES]), Aligned([0; GROUP_VALUES]));
+        Box::new(Self { kept: Kept::All, mask, offsets, unpacked: 0 })
     }
 
     /// Finds the rows of a group of so many that pass all conditions.
