@@ -188,7 +188,11 @@ impl Dump<'_> {
     fn gaps(&mut self, slice: &SliceDescription, request: &DumpRequest) -> Result<()> {
         match &slice.gaps {
             Ok(Some(gaps)) => {
-                self.line(format_args!("    gaps  listed {}  others to {} ns", gaps.listed.len(), gaps.unlisted_ns))?;
+                self.line(format_args!(
+                    "    gaps  listed {}  longest other {} ns",
+                    gaps.listed.len(),
+                    gaps.unlisted_ns
+                ))?;
                 let shown = if request.values { &gaps.listed[..] } else { &[] };
                 shown.iter().try_for_each(|gap| self.line(format_args!("      {}  {} ns", at(gap.from), gap.length_ns)))
             }

@@ -150,7 +150,7 @@ fn behind_a_damaged_header_or_trailer_the_blocks_are_shown() {
     let whole = std::fs::read(&file).unwrap();
     let request = DumpRequest { segment: Some(SegmentId(1)), values: true, ..DumpRequest::default() };
     let (truth, _) = text(&path, &request);
-    for place in [0, 5, 6, 10, 20, HEADER_BYTES - 1, whole.len() - 1, whole.len() - 6] {
+    for place in [0, 5, 6, 10, 20, HEADER_BYTES - 1, whole.len() - 1, whole.len() - 6, whole.len() - 12] {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x40;
         std::fs::write(&file, &damaged).unwrap();

@@ -77,9 +77,24 @@ pub fn encode_gaps(slices: &[SliceGaps]) -> Result<Vec<u8>> {
     put_integers(slices.iter().map(|slice| slice.listed.len() as i64), &mut out);
     let gaps = || slices.iter().flat_map(|slice| &slice.listed);
     put_varint(gaps().count() as u64, &mut out);
-    put_integers(gaps().map(|gap| gap.from), &mut out);
-    put_integers(gaps().map(|gap| gap.length_ns as i64), &mut out);
+    put_multiples(gaps().map(|gap| gap.from.into()), &mut out);
+    put_multiples(gaps().map(|gap| gap.length_ns.into()), &mut out);
     Ok(out)
+}
+
+/// Appends the greatest unit that all numbers, of 64 bits, are multiples of, then how many of it each is: clocks of devices seldom tell
+/// nanoseconds.
+fn put_multiples(numbers: impl Iterator<Item = i128> + Clone, out: &mut Vec<u8>) {
+    let unit = numbers.clone().fold(0, |unit, number| common_divisor(unit, number.unsigned_abs() as u64)).max(1);
+    put_varint(unit, out);
+    put_integers(numbers.map(|number| (number / i128::from(unit)) as i64), out);
+}
+
+fn common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// Reads and checks a page of gaps.
@@ -102,14 +117,21 @@ pub fn decode_gaps(bytes: &[u8]) -> Result<Vec<SliceGaps>> {
     if lengths.iter().map(|length| usize::from(*length)).sum::<usize>() != total {
         return Err(corrupt("slices have another number of gaps than they say"));
     }
+    let start_unit_ns = reader.varint()?;
     let starts = integers(&mut reader, total)?;
+    let length_unit_ns = reader.varint()?;
     let gap_lengths = integers(&mut reader, total)?;
     reader.finish()?;
-    let mut gaps = starts.into_iter().zip(gap_lengths).map(|(from, length)| Gap { from, length_ns: length as u64 });
+    let gap = |(start, length): (i64, i64)| {
+        let from = i64::try_from(i128::from(start) * i128::from(start_unit_ns)).ok();
+        let gap = from.zip((length as u64).checked_mul(length_unit_ns));
+        gap.map(|(from, length_ns)| Gap { from, length_ns }).ok_or_else(|| corrupt("a gap lies outside of all times"))
+    };
+    let mut gaps = starts.into_iter().zip(gap_lengths).map(gap);
     let mut page = Vec::with_capacity(slices);
     for ((slice, unlisted), length) in places.into_iter().zip(unlisted).zip(lengths) {
-        let slice =
-            SliceGaps { slice, unlisted_ns: unlisted as u64, listed: gaps.by_ref().take(length.into()).collect() };
+        let listed = gaps.by_ref().take(length.into()).collect::<Result<_>>()?;
+        let slice = SliceGaps { slice, unlisted_ns: unlisted as u64, listed };
         check(&slice)?;
         page.push(slice);
     }
@@ -191,6 +213,16 @@ mod tests {
                 Err(error) => prop_assert_eq!(error.kind(), ErrorKind::Corruption),
             }
         }
+    }
+
+    #[test]
+    fn the_documents_page() {
+        let second_ns = 1_000_000_000;
+        let listed =
+            [(86_520, 600), (90_000, 3_600)].map(|(from, length)| (from * second_ns, length * second_ns as u64));
+        let page = [slice(3, 60 * second_ns as u64, &listed)];
+        assert_eq!(encode_gaps(&page).unwrap(), crate::document::hex_example("gaps"));
+        assert_eq!(decode_gaps(&crate::document::hex_example("gaps")).unwrap(), page);
     }
 
     #[test]

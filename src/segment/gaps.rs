@@ -49,19 +49,18 @@ struct Longest {
 
 impl Longest {
     fn add(&mut self, times: &[i64]) {
-        let gaps = times.iter().zip(&times[1..]);
-        let longest = gaps.clone().fold(0, |longest, (from, to)| distance(*from, *to).max(longest));
-        if longest <= self.limit_ns {
-            self.unlisted_ns = self.unlisted_ns.max(longest);
+        let gaps = times.iter().zip(&times[1..]).map(|(from, to)| (from, distance(*from, *to)));
+        // The highest bit says of a gap and of what it falls short by that it may be the longest so far: less than 2^63 both, it is not.
+        let signs = gaps.clone().fold(0, |signs, (_, gap_ns)| signs | gap_ns | self.unlisted_ns.wrapping_sub(gap_ns));
+        if signs >> 63 == 0 {
             return;
         }
-        for (from, to) in gaps {
-            let gap = Gap { from: *from, length_ns: distance(*from, *to) };
-            if gap.length_ns <= self.limit_ns {
-                self.unlisted_ns = self.unlisted_ns.max(gap.length_ns);
+        for (from, length_ns) in gaps {
+            if length_ns <= self.limit_ns {
+                self.unlisted_ns = self.unlisted_ns.max(length_ns);
                 continue;
             }
-            self.held.push(gap);
+            self.held.push(Gap { from: *from, length_ns });
             if self.held.len() == HELD_MAX {
                 self.drop_shorter();
             }
@@ -168,7 +167,14 @@ mod tests {
         assert_eq!(of(&[i64::MIN, i64::MAX]), (u64::MAX, vec![]));
         assert_eq!(of(&[i64::MIN, i64::MAX - 1, i64::MAX]), (1, vec![(i64::MIN, u64::MAX - 1)]));
         // As long as one and a half of the mean is not longer.
-        assert_eq!(of(&[0, 2, 4, 7]), (2, vec![]).max(of(&[0, 2, 4, 7])));
+        assert_eq!(of(&[0, 1, 4]), (3, vec![]));
+        assert_eq!(of(&[0, 1, 5]), (1, vec![(1, 4)]));
+        // Of 33 gaps as long as each other none has a place.
+        let ticks = |gaps: i64| {
+            (0..=9 * gaps).flat_map(|tick| if tick % 9 == 8 { vec![] } else { vec![tick] }).collect::<Vec<_>>()
+        };
+        assert_eq!((of(&ticks(32)).0, of(&ticks(32)).1.len()), (1, 32));
+        assert_eq!(of(&ticks(33)), (2, vec![]));
         assert_eq!(of(&[0, 10, 20, 70, 80]), (10, vec![(20, 50)]));
     }
 

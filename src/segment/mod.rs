@@ -75,4 +75,6 @@ pub struct LogSlice {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_gaps;
+#[cfg(test)]
 mod tests_parts;

@@ -19,7 +19,7 @@ const STATISTICS_BLOCKS: usize = 512;
 /// Cells in one page of rollups.
 const ROLLUP_CELLS: usize = 8_192;
 /// Slices and listed gaps in one page of gaps.
-const GAP_ENTRIES: usize = 4_096;
+const GAP_ENTRIES: usize = 2_048;
 /// Bytes that may wait for their pages before these are closed early, whatever else is written beside.
 const HELD_BYTES_MAX: usize = 20 << 20;
 
