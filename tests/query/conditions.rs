@@ -119,7 +119,7 @@ fn gaps_say_what_they_read() {
             let is_read = !answered && layout != "unsealed";
             let read = (explain.blocks_from_statistics, explain.blocks_decoded, explain.values_decoded);
             assert_eq!(read, (answered.into(), is_read.into(), if is_read { 4 } else { 0 }), "{layout}: {explain:?}");
-            assert_eq!(explain.blocks, (layout != "unsealed").into(), "{layout}: {explain:?}");
+            assert_eq!(explain.blocks, u64::from(layout != "unsealed"), "{layout}: {explain:?}");
             assert_eq!(explain.bytes_read > 0, is_read, "{layout}: {explain:?}");
         }
     });
