@@ -7,7 +7,7 @@ use crate::bytes::{Reader, put_varint};
 use crate::error::Result;
 
 use super::framed::{corrupt, count, integers, put_integers, small, too_many};
-use super::segment_page::PAGE_ENTRIES_MAX;
+use super::segment_page::{PAGE_CELLS_MAX, PAGE_ENTRIES_MAX};
 
 /// The most gaps that are listed of one slice.
 pub const LISTED_GAPS_MAX: usize = 32;
@@ -76,7 +76,11 @@ pub fn encode_gaps(slices: &[SliceGaps]) -> Result<Vec<u8>> {
     put_integers(slices.iter().map(|slice| slice.unlisted_ns as i64), &mut out);
     put_integers(slices.iter().map(|slice| slice.listed.len() as i64), &mut out);
     let gaps = || slices.iter().flat_map(|slice| &slice.listed);
-    put_varint(gaps().count() as u64, &mut out);
+    let total = gaps().count();
+    if total > PAGE_CELLS_MAX {
+        return Err(too_many("listed gaps of a page", total, PAGE_CELLS_MAX));
+    }
+    put_varint(total as u64, &mut out);
     put_multiples(gaps().map(|gap| gap.from.into()), &mut out);
     put_multiples(gaps().map(|gap| gap.length_ns.into()), &mut out);
     Ok(out)
@@ -113,7 +117,7 @@ pub fn decode_gaps(bytes: &[u8]) -> Result<Vec<SliceGaps>> {
     if lengths.iter().any(|length| usize::from(*length) > LISTED_GAPS_MAX) {
         return Err(corrupt("a slice lists more gaps than any slice may"));
     }
-    let total = count(&mut reader, slices * LISTED_GAPS_MAX)?;
+    let total = count(&mut reader, PAGE_CELLS_MAX.min(slices * LISTED_GAPS_MAX))?;
     if lengths.iter().map(|length| usize::from(*length)).sum::<usize>() != total {
         return Err(corrupt("slices have another number of gaps than they say"));
     }

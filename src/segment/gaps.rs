@@ -24,7 +24,7 @@ pub fn gaps_of(slice: u32, times: &[i64]) -> Option<SliceGaps> {
     if gaps.held.len() > LISTED_GAPS_MAX {
         gaps.drop_shorter();
     }
-    (steps > 0).then(|| SliceGaps { slice, unlisted_ns: gaps.unlisted_ns, listed: gaps.held })
+    (steps > 0).then_some(SliceGaps { slice, unlisted_ns: gaps.unlisted_ns, listed: gaps.held })
 }
 
 /// Whether these are the gaps of times.
