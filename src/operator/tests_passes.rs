@@ -357,3 +357,23 @@ fn an_expired_snapshot_answers_with_an_error_and_not_with_fewer_rows() {
         assert_eq!(ask(aggregate, 39), Ok(1));
     }
 }
+
+#[test]
+fn runs_of_one_device_need_no_more_memory_than_the_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options { memory_bytes: 64 << 20, ..Options::default() }).unwrap();
+    // 80 days of 8,000 values from 0 to 999, each as often as the others.
+    let mut batch = WriteBatch::new();
+    for row in 0..640_000_i64 {
+        let time = Timestamp::from_nanoseconds(at(0).nanoseconds() + row * 10_800_000_000);
+        batch.reading("d", time).float("x", (row * 7 % 1_000) as f64);
+    }
+    store.write(batch).unwrap();
+    store.seal().unwrap();
+    let query = Query::metric("x").aggregate([Aggregate::P95, Aggregate::Count]);
+    // More than the values that one list may have, and less than eight of such lists.
+    let (table, _) = ask(&store, &query, 3 << 20).unwrap();
+    let Cell::Float(quantile) = table.rows()[0][0] else { panic!("{table:?}") };
+    assert!((quantile - 949.05).abs() <= 949.05 * super::RELATIVE_ERROR + 1.0, "{quantile}");
+    assert_eq!(table.rows()[0][1], Cell::Integer(640_000));
+}
