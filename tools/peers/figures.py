@@ -2,6 +2,11 @@
 import math
 from dataclasses import dataclass
 
+# How long every engine is asked a question before it is timed: threads, caches and allocators settle.
+WARM_UP_SECONDS = 0.2
+# No question is asked more often than this before it is timed.
+WARM_UP_MOST = 1_000
+
 
 def median(values):
     """The middle value, or the mean of the two middle ones."""

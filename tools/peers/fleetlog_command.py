@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import math
 import shutil
 import subprocess
 import time
@@ -70,6 +71,11 @@ class Fleetlog:
         copy = Fleetlog(self.binary, folder, self.cores)
         copy.run(["compact", folder, "--cold", "--quiet"], len(self.cores))
         return copy
+
+    def warm_up(self, question, threads):
+        """How often a question is to be asked before it is timed."""
+        _, seconds, _ = self.ask(question, threads, 1)
+        return min(max(2, math.ceil(figures.WARM_UP_SECONDS / seconds)), figures.WARM_UP_MOST)
 
     def ask(self, question, threads, repeat, before=0):
         """The answer, the seconds of a query on the open store (the median of so many, after so many that do not count), and those of opening it."""

@@ -1,7 +1,7 @@
 """A process that holds one peer: reads requests, one JSON object a line, and answers each with one.
 
-`load` fills the peer's files. `ask` runs every form of a question twice, and the fastest again; the store stays open
-between requests. `cold` opens and asks once: where the engine allows it in a child of its own, so that this process has the package imported
+`load` fills the peer's files. `ask` runs every form of a question twice, and the fastest for a while and then
+as often as it is timed; the store stays open between requests. `cold` opens and asks once: where the engine allows it in a child of its own, so that this process has the package imported
 and nothing open, else here, once. Importing Arrow, in which all answers come, never counts. Anything that goes wrong ends the process with a trace on stderr.
 """
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import agreement
+import figures
 import peers
 import questions
 
@@ -61,6 +62,12 @@ class Worker:
         table = form()
         return time.perf_counter() - started, table
 
+    def warm_up(self, form):
+        """Asks until threads, caches and allocators have settled."""
+        spent, asked = 0.0, 0
+        while spent < figures.WARM_UP_SECONDS and asked < figures.WARM_UP_MOST:
+            spent, asked = spent + self.timed(form)[0], asked + 1
+
     def ask(self, request):
         """Warm times of the fastest form, and the answers of all forms."""
         if self.forms is None:
@@ -75,6 +82,7 @@ class Worker:
                 seconds = min(seconds, self.timed(form)[0])
             tried.append(seconds)
         fastest = tried.index(min(tried))
+        self.warm_up(forms[fastest])
         runs, spent = [], 0.0
         while len(runs) < request["repeat"] and (not runs or spent < request["seconds_most"]):
             runs.append(self.timed(forms[fastest])[0])
