@@ -11,6 +11,7 @@ mod document;
 mod flatten;
 mod json;
 mod observation;
+mod senml;
 #[cfg(test)]
 mod tests_json;
 
@@ -19,6 +20,7 @@ pub use document::{Document, Node, Nodes, Scalar};
 pub use flatten::observe;
 pub use json::read_json;
 pub use observation::{Observation, Observations, SentTime};
+pub use senml::{SenmlLabels, observe_senml};
 
 /// The most bytes of a payload, unpacked.
 pub const PAYLOAD_BYTES_MAX: usize = 256 << 10;

@@ -39,6 +39,7 @@ enum Held {
 struct Field {
     name: Range<u32>,
     held: Held,
+    unit: Option<Range<u32>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -120,6 +121,25 @@ impl Observations {
         Ok(from..self.text.len() as u32)
     }
 
+    /// Says the device of the record that was begun last.
+    pub(super) fn set_device(&mut self, device: &str) -> Decoded<()> {
+        let device = self.keep(device)?;
+        self.records.last_mut().into_iter().for_each(|record| record.device = Some(device.clone()));
+        Ok(())
+    }
+
+    /// Says its time.
+    pub(super) fn set_time(&mut self, time: SentTime) {
+        self.records.last_mut().into_iter().for_each(|record| record.time = time);
+    }
+
+    /// Says the unit of the field that was added last.
+    pub(super) fn set_unit(&mut self, unit: Option<&str>) -> Decoded<()> {
+        let unit = unit.map(|unit| self.keep(unit)).transpose()?;
+        self.fields.last_mut().into_iter().for_each(|field| field.unit = unit.clone());
+        Ok(())
+    }
+
     /// Adds a field to the record that was begun last.
     pub(super) fn add(&mut self, name: &str, value: Scalar<'_>) -> Decoded<()> {
         if self.fields.len() >= NODES_MAX {
@@ -142,7 +162,7 @@ impl Observations {
                 Held::Bytes(from, self.bytes.len() as u32)
             }
         };
-        self.fields.push(Field { name, held });
+        self.fields.push(Field { name, held, unit: None });
         if let Some(record) = self.records.last_mut() {
             record.fields.end = self.fields.len() as u32;
         }
@@ -191,6 +211,13 @@ impl<'o> Observation<'o> {
             };
             (text(field.name.start, field.name.end), value)
         })
+    }
+
+    /// The unit of each field, where the payload says it.
+    pub fn units(self) -> impl ExactSizeIterator<Item = Option<&'o str>> {
+        let all = self.all;
+        let fields = all.fields[range(&self.record.fields)].iter();
+        fields.map(move |field| field.unit.as_ref().map(|unit| &all.text[range(unit)]))
     }
 
     /// The field with a name.
