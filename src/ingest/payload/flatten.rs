@@ -25,6 +25,13 @@ pub fn observe(document: &Document, observations: &mut Observations) -> Decoded<
     root.members().try_for_each(|member| object(member, &mut Around::default(), observations))
 }
 
+/// Adds the plain members of an object to the record that was begun last, by their whole names; members of objects in lists by their places too.
+pub(super) fn add_plain(node: Node<'_>, observations: &mut Observations) -> Decoded<()> {
+    let mut around = Around::default();
+    plain_members(node, &mut around, &mut None);
+    around.plain.iter().try_for_each(|(name, value)| observations.add(name, *value))
+}
+
 /// The plain members of the objects around one.
 #[derive(Debug, Default)]
 struct Around<'d> {
@@ -35,8 +42,9 @@ struct Around<'d> {
 /// Adds the records of an object.
 fn object<'d>(node: Node<'d>, around: &mut Around<'d>, observations: &mut Observations) -> Decoded<()> {
     let (before, outer) = (around.plain.len(), around.path.len());
-    let mut lists = Vec::new();
+    let mut lists = Some(Vec::new());
     plain_members(node, around, &mut lists);
+    let lists = lists.unwrap_or_default();
     let is_mixed = |(_, list): &&(String, Node<'_>)| !list.members().all(Node::is_object);
     if let Some((path, _)) = lists.iter().find(is_mixed) {
         return Err(Refusal::malformed(format!("list {} holds objects and other values", excerpt(path))));
@@ -54,8 +62,8 @@ fn object<'d>(node: Node<'d>, around: &mut Around<'d>, observations: &mut Observ
     Ok(())
 }
 
-/// Gathers the plain members of an object, and its lists of objects with their paths.
-fn plain_members<'d>(node: Node<'d>, around: &mut Around<'d>, lists: &mut Vec<(String, Node<'d>)>) {
+/// Gathers the plain members of an object, and where lists of objects stand apart, these with their paths.
+fn plain_members<'d>(node: Node<'d>, around: &mut Around<'d>, lists: &mut Option<Vec<(String, Node<'d>)>>) {
     for (place, member) in node.members().enumerate() {
         let outer = around.path.len();
         if outer > 0 {
@@ -68,10 +76,13 @@ fn plain_members<'d>(node: Node<'d>, around: &mut Around<'d>, lists: &mut Vec<(S
         }
         match member.scalar() {
             Some(value) => around.plain.push((around.path.clone(), value)),
-            None if member.is_list() && member.members().any(Node::is_object) => {
-                lists.push((around.path.clone(), member));
+            None => {
+                let is_apart = member.is_list() && member.members().any(Node::is_object);
+                match lists.as_mut().filter(|_| is_apart) {
+                    Some(lists) => lists.push((around.path.clone(), member)),
+                    None => plain_members(member, around, lists),
+                }
             }
-            None => plain_members(member, around, lists),
         }
         around.path.truncate(outer);
     }

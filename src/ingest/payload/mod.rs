@@ -10,6 +10,7 @@ mod cbor;
 mod document;
 mod flatten;
 mod json;
+mod lorawan;
 mod observation;
 mod senml;
 #[cfg(test)]
@@ -19,8 +20,11 @@ pub use cbor::read_cbor;
 pub use document::{Document, Node, Nodes, Scalar};
 pub use flatten::observe;
 pub use json::read_json;
+pub use lorawan::{NetworkServer, observe_uplink};
 pub use observation::{Observation, Observations, SentTime};
 pub use senml::{SenmlLabels, observe_senml};
+
+use crate::time::Timestamp;
 
 /// The most bytes of a payload, unpacked.
 pub const PAYLOAD_BYTES_MAX: usize = 256 << 10;
@@ -91,4 +95,10 @@ pub fn check_length(payload: &[u8]) -> Decoded<()> {
         return Err(Refusal::too_large(format!("{} bytes are more than {PAYLOAD_BYTES_MAX}", payload.len())));
     }
     Ok(())
+}
+
+/// An instant in the form of RFC 3339, in nanoseconds since the epoch.
+fn instant(text: &str) -> Decoded<i64> {
+    let instant = Timestamp::parse(text).map(Timestamp::nanoseconds);
+    instant.map_err(|_| Refusal::malformed(format!("{} is no time in the form of RFC 3339", super::excerpt(text))))
 }

@@ -45,6 +45,7 @@ struct Field {
 #[derive(Debug, Clone, Default)]
 struct Stored {
     device: Option<Range<u32>>,
+    gateway: Option<Range<u32>>,
     time: SentTime,
     boot: Option<u64>,
     sequence: Option<u64>,
@@ -128,6 +129,18 @@ impl Observations {
         Ok(())
     }
 
+    /// Says the gateway that received it: it is of the link between device and gateway.
+    pub(super) fn set_gateway(&mut self, gateway: &str) -> Decoded<()> {
+        let gateway = self.keep(gateway)?;
+        self.records.last_mut().into_iter().for_each(|record| record.gateway = Some(gateway.clone()));
+        Ok(())
+    }
+
+    /// Says how often the device had started, and its counter of records since.
+    pub(super) fn set_sequence(&mut self, boot: Option<u64>, sequence: Option<u64>) {
+        self.records.last_mut().into_iter().for_each(|record| (record.boot, record.sequence) = (boot, sequence));
+    }
+
     /// Says its time.
     pub(super) fn set_time(&mut self, time: SentTime) {
         self.records.last_mut().into_iter().for_each(|record| record.time = time);
@@ -182,6 +195,12 @@ impl<'o> Observation<'o> {
     #[must_use]
     pub fn device(self) -> Option<&'o str> {
         self.record.device.as_ref().map(|device| &self.all.text[range(device)])
+    }
+
+    /// The gateway, where it is an observation of the link to one.
+    #[must_use]
+    pub fn gateway(self) -> Option<&'o str> {
+        self.record.gateway.as_ref().map(|gateway| &self.all.text[range(gateway)])
     }
 
     /// The time, where the format says which member it is.
