@@ -3,8 +3,10 @@
 
 mod model;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use fleetlog::operator::GapsRequest;
 use fleetlog::{Options, Store, Value};
 use model::run::{Run, compare};
 use model::{Action, Cell, Model, Statement};
@@ -138,6 +140,74 @@ fn make_golden_store() {
             std::fs::remove_file(path).unwrap();
         }
     }
+}
+
+/// Gaps of each device are those of the model's rows, with statistics and without; gives how many blocks statistics answered.
+fn compare_gaps(store: &Store, model: &Model, longer_than_ns: i64) -> u64 {
+    let mut times: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
+    for (device, time, _) in model.cells.keys() {
+        times.entry(device).or_default().insert(*time);
+    }
+    let row = |(device, times): (&str, BTreeSet<i64>)| {
+        let times: Vec<i64> = times.into_iter().collect();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > longer_than_ns);
+        let (count, total, longest) =
+            gaps.fold((0, 0, None), |(count, total, longest), gap| (count + 1, total + gap, longest.max(Some(gap))));
+        let seconds = |ns: i64| ns as f64 / 1e9;
+        format!("{device} {count} {:?} {:?}", seconds(total), longest.map(seconds))
+    };
+    let expected: Vec<String> = times.into_iter().map(row).collect();
+    let snapshot = store.snapshot().unwrap();
+    let [with, without] = [true, false].map(|statistics| {
+        let request = GapsRequest::longer_than_ns(longer_than_ns).statistics(statistics);
+        let (table, explain) = store.gaps(&snapshot, &request, None).unwrap();
+        let float = |cell: &fleetlog::Cell| if let fleetlog::Cell::Float(value) = cell { Some(*value) } else { None };
+        let text = |row: &[fleetlog::Cell]| match row {
+            [fleetlog::Cell::Text(device), fleetlog::Cell::Integer(count), total, longest, _] => {
+                format!("{device} {count} {:?} {:?}", float(total).unwrap(), float(longest))
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(table.rows().iter().map(text).collect::<Vec<_>>(), expected, "{longer_than_ns} {statistics}");
+        (table.rows().to_vec(), explain.blocks_from_statistics)
+    });
+    assert!(with.0 == without.0 && without.1 == 0);
+    with.1
+}
+
+/// How many segments have pages of gaps, and how many have none.
+fn with_and_without_gaps(store: &Store) -> (usize, usize) {
+    let snapshot = store.snapshot().unwrap();
+    let has_gaps =
+        |segment: &std::sync::Arc<fleetlog::store::SegmentRef>| segment.segment().unwrap().footer().gaps.is_some();
+    let count = snapshot.segments().iter().filter(|segment| has_gaps(segment)).count();
+    (count, snapshot.segments().len() - count)
+}
+
+#[test]
+fn gaps_of_the_golden_store_are_told_beside_segments_of_later_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    copy(&golden(), &path);
+    let expected = expected();
+    let compare = |store: &Store| {
+        let asked = [MINUTE_NS, 7 * MINUTE_NS, 14 * MINUTE_NS, DAY_NS, 40 * DAY_NS];
+        asked.map(|longer_than_ns| compare_gaps(store, &expected, longer_than_ns))
+    };
+    let quiet = Options { compact_in_background: false, seal_age_ns: i64::MAX, ..Options::default() };
+    let store = Store::open(&path, quiet).unwrap();
+    let (later, before) = with_and_without_gaps(&store);
+    assert!(later == 0 && before >= 2);
+    assert_eq!(compare(&store), [0; 5]);
+    store.seal().unwrap();
+    let (later, still) = with_and_without_gaps(&store);
+    assert!(later > 0 && still == before, "{later} {still}");
+    let answered = compare(&store);
+    assert!(answered[0] == 0 && answered[4] > 0, "{answered:?}");
+    store.compact(true, None).unwrap();
+    let (later, before) = with_and_without_gaps(&store);
+    assert!(later > 0 && before == 0, "{later} {before}");
+    assert!(compare(&store)[4] >= answered[4]);
 }
 
 #[test]

@@ -176,11 +176,29 @@ impl Dump<'_> {
             at(slice.slice.times.0),
             at(slice.slice.times.1),
         ))?;
+        self.gaps(slice, request)?;
         for block in &slice.blocks {
             self.block_line(segment, slice, block, parts)?;
             self.content(segment, slice, block, request)?;
         }
         Ok(())
+    }
+
+    /// The gaps of a slice: how many are listed, and the longest of the others; all listed ones beside the values.
+    fn gaps(&mut self, slice: &SliceDescription, request: &DumpRequest) -> Result<()> {
+        match &slice.gaps {
+            Ok(Some(gaps)) => {
+                self.line(format_args!(
+                    "    gaps  listed {}  longest other {} ns",
+                    gaps.listed.len(),
+                    gaps.unlisted_ns
+                ))?;
+                let shown = if request.values { &gaps.listed[..] } else { &[] };
+                shown.iter().try_for_each(|gap| self.line(format_args!("      {}  {} ns", at(gap.from), gap.length_ns)))
+            }
+            Ok(None) => Ok(()),
+            Err(error) => self.damaged_once(error).map(drop),
+        }
     }
 
     /// One block by its id.

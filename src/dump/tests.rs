@@ -150,7 +150,7 @@ fn behind_a_damaged_header_or_trailer_the_blocks_are_shown() {
     let whole = std::fs::read(&file).unwrap();
     let request = DumpRequest { segment: Some(SegmentId(1)), values: true, ..DumpRequest::default() };
     let (truth, _) = text(&path, &request);
-    for place in [0, 5, 6, 10, 20, HEADER_BYTES - 1, whole.len() - 1, whole.len() - 6] {
+    for place in [0, 5, 6, 10, 20, HEADER_BYTES - 1, whole.len() - 1, whole.len() - 6, whole.len() - 12] {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x40;
         std::fs::write(&file, &damaged).unwrap();
@@ -224,4 +224,40 @@ fn where_rocksdb_does_not_open_the_segments_are_shown() {
     }
     let (shown, damage) = text(&path, &DumpRequest::default());
     assert!(damage == 1 && shown.contains("segment 1  day") && shown.contains("#0  float"), "{shown}");
+}
+
+#[test]
+fn gaps_are_shown_and_damage_of_their_page_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plant");
+    let store =
+        Store::open(&path, Options { create: true, compact_in_background: false, ..Options::default() }).unwrap();
+    let start = Timestamp::parse("2025-06-15T08:00:00Z").unwrap().nanoseconds();
+    let mut batch = WriteBatch::new();
+    for minute in [0, 1, 2, 32, 33] {
+        let at = Timestamp::from_nanoseconds(start + minute * crate::time::MINUTE_NS);
+        batch.reading("pump-17", at).float("power_w", 41.5);
+    }
+    store.write(batch).unwrap();
+    store.seal().unwrap();
+    store.close().unwrap();
+    let request = DumpRequest { segment: Some(SegmentId(1)), values: true, ..DumpRequest::default() };
+    let (shown, damage) = text(&path, &request);
+    let lines = "    gaps  listed 1  longest other 60000000000 ns\n      2025-06-15T08:02:00Z  1800000000000 ns\n";
+    assert!(damage == 0 && shown.contains(lines), "{shown}");
+    let file = segment_path(&path, 1);
+    let whole = std::fs::read(&file).unwrap();
+    let segment = crate::segment::Segment::open_unlisted(&crate::io::RealFileSystem, &file).unwrap();
+    let page = segment.footer().gaps.as_ref().unwrap()[0];
+    let range = page.offset..page.offset + u64::from(page.bytes);
+    for place in range.clone() {
+        let mut damaged = whole.clone();
+        damaged[place as usize] ^= 4;
+        std::fs::write(&file, &damaged).unwrap();
+        for request in [&DumpRequest::default(), &request] {
+            let (shown, damage) = text(&path, request);
+            let named = format!("bytes {}..{}", range.start, range.end);
+            assert!(damage == 1 && shown.contains(&named), "byte {place}: {shown}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod commit;
 mod framed;
+mod gap_page;
 mod logs;
 mod manifest;
 mod record;
@@ -15,13 +16,14 @@ mod segment_page;
 mod watermark;
 
 pub use commit::{Commit, decode_commit, encode_commit};
+pub use gap_page::{Gap, LISTED_GAPS_MAX, SliceGaps, decode_gaps, encode_gaps};
 pub use logs::{LOGS_MAX, decode_logs, encode_logs};
 pub use manifest::{SegmentEntry, Tombstone};
 pub use record::{RECORD_BYTES_MAX, RECORD_WRITTEN_BYTES_MAX, decode_record, encode_record};
 pub use segment_footer::{FOOTER_BYTES_MAX, Footer, FooterMetric, PageReference};
 pub use segment_frame::{
-    CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_VERSION, SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part,
-    part_checksum,
+    CHECKSUM_BYTES, FooterVersion, HEADER_BYTES, SEGMENT_VERSION, SegmentHeader, SegmentTrailer, TRAILER_BYTES,
+    checked_part, part_checksum,
 };
 pub use segment_page::{
     BlockStatistics, DirectoryColumn, DirectoryEntry, PAGE_CELLS_MAX, PAGE_ENTRIES_MAX, RollupCell, SLICE_VALUES_MAX,

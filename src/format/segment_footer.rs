@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::model::{MetricHandle, MetricType};
 
 use super::framed::{corrupt, count, too_many};
+use super::segment_frame::FooterVersion;
 
 /// The most pages of one kind, and the most metrics, of one segment.
 const ENTRIES_MAX: usize = 1 << 24;
@@ -68,6 +69,8 @@ pub struct Footer {
     pub directory: Vec<PageReference>,
     /// The metrics, by handle.
     pub metrics: Vec<FooterMetric>,
+    /// Pages of gaps, by slice; `None` of version 1, which has none.
+    pub gaps: Option<Vec<PageReference>>,
 }
 
 impl Footer {
@@ -77,13 +80,20 @@ impl Footer {
         self.metrics.iter().map(|metric| metric.values).sum()
     }
 
-    /// Encodes it.
+    /// The version that it is written in.
+    #[must_use]
+    pub fn version(&self) -> FooterVersion {
+        if self.gaps.is_some() { FooterVersion::WithGaps } else { FooterVersion::WithoutGaps }
+    }
+
+    /// Encodes it, in its [`Footer::version`].
     ///
     /// # Errors
     /// [`crate::ErrorKind::LimitExceeded`] for what [`Footer::decode`] or whoever reads it would refuse.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let pages = self.metrics.iter().map(|metric| metric.statistics.len().max(metric.rollups.len()));
-        let longest = pages.fold(self.directory.len().max(self.metrics.len()), usize::max);
+        let gaps = self.gaps.as_ref().map_or(0, Vec::len);
+        let longest = pages.fold(self.directory.len().max(self.metrics.len()).max(gaps), usize::max);
         if longest > ENTRIES_MAX {
             return Err(too_many("pages or metrics of a segment", longest, ENTRIES_MAX));
         }
@@ -105,17 +115,20 @@ impl Footer {
             put_pages(&metric.statistics, &mut out);
             put_pages(&metric.rollups, &mut out);
         }
+        if let Some(gaps) = &self.gaps {
+            put_pages(gaps, &mut out);
+        }
         if out.len() > FOOTER_BYTES_MAX {
             return Err(too_many("bytes of a footer", out.len(), FOOTER_BYTES_MAX));
         }
         Ok(out)
     }
 
-    /// Reads and checks it; `content_bytes` is where the footer begins: no page may reach past it.
+    /// Reads and checks one of a version; `content_bytes` is where the footer begins: no page may reach past it.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`].
-    pub fn decode(bytes: &[u8], content_bytes: u64) -> Result<Self> {
+    pub fn decode(bytes: &[u8], content_bytes: u64, version: FooterVersion) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         let bucket =
             |reader: &mut Reader<'_>| i32::try_from(reader.signed()?).map_err(|_| corrupt("a bucket is out of range"));
@@ -145,8 +158,12 @@ impl Footer {
                 rollups,
             });
         }
+        let gaps = match version {
+            FooterVersion::WithoutGaps => None,
+            FooterVersion::WithGaps => Some(take_pages(&mut reader, slices, content_bytes)?),
+        };
         reader.finish()?;
-        Ok(Self { buckets, times, slices, rows, logs, time_bytes, log_bytes, directory, metrics })
+        Ok(Self { buckets, times, slices, rows, logs, time_bytes, log_bytes, directory, metrics, gaps })
     }
 }
 

@@ -16,6 +16,20 @@ const TRAILER_MAGIC: [u8; 4] = *b"FLSE";
 pub const SEGMENT_VERSION: u16 = 1;
 /// The version in the header of a cold segment: a program that cannot read its columns refuses it by that, at once.
 pub const COLD_SEGMENT_VERSION: u16 = 2;
+/// What a footer has, as the trailer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FooterVersion {
+    /// Version 1: no pages of gaps.
+    WithoutGaps = 1,
+    /// Version 2: pages of gaps behind the metrics.
+    WithGaps = 2,
+}
+
+impl FooterVersion {
+    /// All that are known, the newest first.
+    pub const KNOWN: [Self; 2] = [Self::WithGaps, Self::WithoutGaps];
+}
+
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 48;
 /// Bytes of the trailer, at the end of the file.
@@ -43,6 +57,8 @@ pub struct SegmentTrailer {
     pub footer_bytes: u32,
     /// The footer's checksum.
     pub digest: u64,
+    /// The footer's version.
+    pub version: FooterVersion,
 }
 
 /// The checksum of a part of a segment at an offset.
@@ -53,6 +69,10 @@ pub fn part_checksum(id: SegmentId, offset: u64, content: &[u8]) -> u64 {
 
 fn corrupt(what: &str) -> Error {
     Error::new(ErrorKind::Corruption, what)
+}
+
+fn too_new(what: &str) -> Error {
+    Error::new(ErrorKind::UnsupportedVersion, what).advise("open the store with a newer fleetlog")
 }
 
 /// Takes the checksum off the end of a part and compares it.
@@ -107,12 +127,7 @@ impl SegmentHeader {
         let tier = match version {
             SEGMENT_VERSION => Tier::Fast,
             COLD_SEGMENT_VERSION => Tier::Cold,
-            _ => {
-                let what = format!("version {version} of the segment format");
-                return Err(
-                    Error::new(ErrorKind::UnsupportedVersion, what).advise("open the store with a newer fleetlog")
-                );
-            }
+            _ => return Err(too_new(&format!("version {version} of the segment format"))),
         };
         let width = match bytes[6] {
             0 => BucketWidth::Day,
@@ -139,7 +154,7 @@ impl SegmentTrailer {
         let mut bytes = [0; TRAILER_BYTES];
         bytes[..8].copy_from_slice(&self.digest.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.footer_bytes.to_le_bytes());
-        bytes[12..14].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        bytes[12..14].copy_from_slice(&(self.version as u16).to_le_bytes());
         bytes[16..20].copy_from_slice(&TRAILER_MAGIC);
         let checksum = crc32fast::hash(&bytes[..20]);
         bytes[20..].copy_from_slice(&checksum.to_le_bytes());
@@ -149,24 +164,28 @@ impl SegmentTrailer {
     /// Reads and checks it.
     ///
     /// # Errors
-    /// [`ErrorKind::Corruption`].
+    /// [`ErrorKind::Corruption`], [`ErrorKind::UnsupportedVersion`].
     pub fn decode(bytes: &[u8; TRAILER_BYTES]) -> Result<Self> {
-        let whole = bytes[16..20] == TRAILER_MAGIC
-            && crc32fast::hash(&bytes[..20]).to_le_bytes() == bytes[20..]
-            && bytes[12..14] == SEGMENT_VERSION.to_le_bytes()
-            && bytes[14..16] == [0, 0];
-        if !whole {
+        if bytes[16..20] != TRAILER_MAGIC || crc32fast::hash(&bytes[..20]).to_le_bytes() != bytes[20..] {
             return Err(corrupt("the file does not end like a segment"));
         }
-        Ok(Self::decode_unchecked(bytes))
+        let number = u16::from_le_bytes([bytes[12], bytes[13]]);
+        let version = FooterVersion::KNOWN
+            .into_iter()
+            .find(|version| *version as u16 == number)
+            .ok_or_else(|| too_new(&format!("version {number} of the footer of a segment")))?;
+        if bytes[14..16] != [0, 0] {
+            return Err(corrupt("the trailer holds what no writer writes"));
+        }
+        let (footer_bytes, digest) = Self::decode_unchecked(bytes);
+        Ok(Self { footer_bytes, digest, version })
     }
 
-    /// Reads it without a check: only the footer's own checksum then says whether it is true.
+    /// Bytes and checksum of the footer, read without a check: only the footer's own checksum then says whether they are true.
     #[must_use]
-    pub fn decode_unchecked(bytes: &[u8; TRAILER_BYTES]) -> Self {
+    pub fn decode_unchecked(bytes: &[u8; TRAILER_BYTES]) -> (u32, u64) {
         let mut digest = [0; 8];
         digest.copy_from_slice(&bytes[..8]);
-        let footer_bytes = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
-        Self { footer_bytes, digest: u64::from_le_bytes(digest) }
+        (u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]), u64::from_le_bytes(digest))
     }
 }

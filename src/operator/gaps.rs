@@ -6,8 +6,8 @@ use crate::catalog::DeviceEntry;
 use crate::codec::{GROUP_VALUES, GroupTimes, PackedTimes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cell, Table, TableColumn};
-use crate::scan::{Piece, Scan, ScanCounters};
-use crate::segment::EncodedSlice;
+use crate::scan::{Block, Piece, Scan, ScanCounters};
+use crate::segment::{EncodedSlice, Gap};
 use crate::store::{Progress, Snapshot, Store};
 use crate::time::{SECOND_NS, TimeRange, Timestamp};
 
@@ -22,13 +22,21 @@ pub struct GapsRequest {
     longer_than_ns: i64,
     attributes: Vec<AttributeFilter>,
     range: TimeRange,
+    statistics: bool,
 }
 
 impl GapsRequest {
     /// Gaps longer than a duration in nanoseconds.
     #[must_use]
     pub fn longer_than_ns(longer_than_ns: i64) -> Self {
-        Self { longer_than_ns, attributes: Vec::new(), range: TimeRange::ALL }
+        Self { longer_than_ns, attributes: Vec::new(), range: TimeRange::ALL, statistics: true }
+    }
+
+    /// Whether statistics may answer for times (they do by default).
+    #[must_use]
+    pub fn statistics(mut self, allowed: bool) -> Self {
+        self.statistics = allowed;
+        self
     }
 
     /// Only devices that have an attribute (at some moment of the range); repeats as AND.
@@ -74,6 +82,14 @@ impl Store {
             let mut slice = EncodedSlice::default();
             scan.device(device.handle, &mut |piece| match piece {
                 Piece::Block(block) => {
+                    if request.statistics
+                        && let Some(known) = scan.gaps(&block)?
+                        && known.unlisted_ns <= request.longer_than_ns as u64
+                    {
+                        gaps.add_listed(&block, &known.listed, request.longer_than_ns);
+                        scan.note_statistics(1);
+                        return Ok(());
+                    }
                     scan.encoded_times(&block, &mut slice)?;
                     scan.note_read(1, slice.rows() as u64, slice.bytes_read());
                     gaps.add_packed(&mut slice.packed_times()?, request.longer_than_ns)
@@ -180,6 +196,18 @@ impl Gaps {
             }
         }
         Ok(())
+    }
+
+    /// Adds the times of a block of which all gaps that are long enough are known.
+    fn add_listed(&mut self, block: &Block, listed: &[Gap], longer_than_ns: i64) {
+        self.gap_to(block.times.0, longer_than_ns);
+        for gap in listed {
+            self.last = Some(gap.from);
+            // A gap of a block ends in it.
+            self.gap_to(gap.to().unwrap_or(block.times.1), longer_than_ns);
+        }
+        self.last = Some(block.times.1);
+        self.samples += block.rows;
     }
 
     /// Adds the gap to the next time, if it is one.

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: parts of an answer never hold more than a quarter of the store's memory budget, whatever is asked; the devices of a
 //! pass are worked on in parallel and merged in the order of their ids, so that the answer has the same bits on any number of
-//! threads. Where there are few, a device's pieces are too, in runs that hang on their number alone. Where one pass would hold too much, it becomes two: of earlier and later windows (at a month's start if
+//! threads. Where there are few, a device's pieces are too, in runs that hang on their number alone, as long as the parts of all runs
+//! have room side by side. Where one pass would hold too much, it becomes two: of earlier and later windows (at a month's start if
 //! possible, so that no block is cut), or where there is one window, of some groups and of the others. A group of one device
 //! is finished with that device. No pass hands anything to the next: what lies before its range it looks for in the store.
 
@@ -169,7 +170,7 @@ impl<'a> Execution<'a> {
     fn waves(&self, pass: Pass<'_>, scans: [&Scan<'_>; 2], take: &mut Take<'_>) -> Result<Ended> {
         let query = self.prepared.query;
         let (mut groups, mut groups_bytes, mut keys) = (Groups::new(), 0_usize, BTreeMap::new());
-        let (mut place, mut wave) = (0, WAVE);
+        let (mut place, mut wave, mut has_room) = (0, WAVE, true);
         while place < pass.devices.len() {
             look(self.progress)?;
             let devices = &pass.devices[place..pass.devices.len().min(place + wave)];
@@ -181,10 +182,16 @@ impl<'a> Execution<'a> {
                 })
                 .collect();
             let held = Held::new(self.budget_bytes.saturating_sub(groups_bytes));
-            let parts = self.wave(scans, &work, pass.share, &held);
+            let runs = if has_room { self.prepared.runs_of_device(work.len()) } else { 1 };
+            let parts = self.wave(scans, &work, (pass.share, runs), &held);
             if held.is_passed() {
                 if let Some(error) = parts.into_iter().find_map(other_error) {
                     return Err(error);
+                }
+                // Several runs of a device may hold several times what the device does.
+                has_room = false;
+                if runs > 1 {
+                    continue;
                 }
                 let groups = keys.keys().filter(|key| pass.share.takes(key)).count();
                 let divides = self.cut(pass.range).is_some() || pass.share.divides(groups);
@@ -212,7 +219,7 @@ impl<'a> Execution<'a> {
         &self,
         [scan, earlier]: [&Scan<'_>; 2],
         work: &[(&DeviceEntry, Vec<GroupStretch>)],
-        share: Share,
+        (share, runs): (Share, usize),
         held: &Held,
     ) -> Vec<Result<DeviceParts>> {
         let all = Work { prepared: self.prepared, scan, earlier, held, progress: self.progress };
@@ -223,7 +230,7 @@ impl<'a> Execution<'a> {
             }
             let timeline = scan.timeline(device.handle)?;
             let pieces = timeline.pieces();
-            let runs = self.prepared.runs_of_device(work.len()).min(pieces);
+            let runs = runs.min(pieces);
             let parts: Vec<DeviceParts> = (0..runs)
                 .into_par_iter()
                 .map(|run| {

@@ -1,7 +1,7 @@
 //! Samples of wrong clocks: a few that lie long before all others, so that a question about all time begins there.
 //!
-//! Guarantees: nothing is read but directories of segments that reach that far, and where the store's segments follow each other without a gap of
-//! a year, nothing at all.
+//! Guarantees: nothing is read but directories of segments that reach that far and times of unsealed rows, and where the store's segments follow
+//! each other without a gap of a year, nothing at all.
 
 use std::collections::BTreeSet;
 
@@ -42,10 +42,8 @@ pub fn early_strays(snapshot: &Snapshot, filters: &[AttributeFilter], range: Tim
     if !may_have_gaps(snapshot) {
         return Ok(None);
     }
-    let mut spans = spans(snapshot)?;
-    spans.retain(|(first, last, _)| {
-        range.touches(Timestamp::from_nanoseconds(*first), Timestamp::from_nanoseconds(*last))
-    });
+    let mut spans = spans(snapshot, range)?;
+    spans.retain(|(first, last, _)| touches(range, (*first, *last)));
     spans.sort_unstable();
     let all: u64 = spans.iter().map(|span| span.2).sum();
     let (mut before, mut end, mut found) = (0_u64, i64::MAX, None);
@@ -64,9 +62,7 @@ pub fn early_strays(snapshot: &Snapshot, filters: &[AttributeFilter], range: Tim
     let (mut devices, mut first) = (BTreeSet::new(), i64::MAX);
     rows_before(snapshot, rest_from, &mut |device, times| {
         let device = snapshot.catalog().primary(device);
-        if cohort.contains(&device)
-            && early.touches(Timestamp::from_nanoseconds(times.0), Timestamp::from_nanoseconds(times.1))
-        {
+        if cohort.contains(&device) && touches(early, times) {
             devices.insert(device);
             first = first.min(times.0);
         }
@@ -92,11 +88,15 @@ fn may_have_gaps(snapshot: &Snapshot) -> bool {
     })
 }
 
-/// The rows of a snapshot in spans, each shorter than a gap: a segment of wrong clocks holds years, and is looked into.
-fn spans(snapshot: &Snapshot) -> Result<Vec<Span>> {
+fn touches(range: TimeRange, times: (i64, i64)) -> bool {
+    range.touches(Timestamp::from_nanoseconds(times.0), Timestamp::from_nanoseconds(times.1))
+}
+
+/// The rows around a range in spans, each shorter than a gap: a segment of wrong clocks holds years, and is looked into.
+fn spans(snapshot: &Snapshot, range: TimeRange) -> Result<Vec<Span>> {
     let mut spans = Vec::new();
     let is_long = |times: (i64, i64)| times.1.saturating_sub(times.0) >= GAP_NS;
-    for segment in snapshot.segments() {
+    for segment in snapshot.segments().iter().filter(|segment| touches(range, segment.entry.times)) {
         let entry = &segment.entry;
         if !is_long(entry.times) && entry.logs == 0 {
             spans.push((entry.times.0, entry.times.1, entry.rows));
@@ -111,9 +111,9 @@ fn spans(snapshot: &Snapshot) -> Result<Vec<Span>> {
     }
     for chunk in snapshot.chunks() {
         for device in chunk.devices() {
-            let Some(rows) = chunk.rows(DeviceHandle(device)) else { continue };
+            let times = chunk.instants(DeviceHandle(device));
             let near = |a: &i64, b: &i64| b.saturating_sub(*a) < GAP_NS;
-            let runs = rows.times.chunk_by(near);
+            let runs = times.chunk_by(near);
             spans.extend(runs.map(|run| (run[0], run[run.len() - 1], run.len() as u64)));
         }
     }
@@ -131,10 +131,10 @@ fn rows_before(snapshot: &Snapshot, end: i64, visit: &mut dyn FnMut(DeviceHandle
     }
     for chunk in snapshot.chunks().iter().filter(|chunk| chunk.times().is_some_and(|times| times.0 < end)) {
         for device in chunk.devices() {
-            let rows = chunk.rows(DeviceHandle(device));
-            let before = rows.as_ref().map_or(0, |rows| rows.times.partition_point(|time| *time < end));
-            if let Some(rows) = rows.filter(|_| before > 0) {
-                visit(DeviceHandle(device), (rows.times[0], rows.times[before - 1]));
+            let times = chunk.instants(DeviceHandle(device));
+            let early = &times[..times.partition_point(|time| *time < end)];
+            if let (Some(first), Some(last)) = (early.first(), early.last()) {
+                visit(DeviceHandle(device), (*first, *last));
             }
         }
     }

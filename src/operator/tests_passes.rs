@@ -330,3 +330,50 @@ fn the_pieces_of_few_devices_answer_as_those_of_many() {
         }
     }
 }
+
+#[test]
+fn an_expired_snapshot_answers_with_an_error_and_not_with_fewer_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options { memory_bytes: 8 << 20, ..Options::default() }).unwrap();
+    // One that holds its unsealed rows, and many more behind it, until these take the memory that snapshots may hold.
+    let mut held = Vec::new();
+    for batch in 0..40_i64 {
+        let mut write = WriteBatch::new();
+        for row in 0..10_000_i64 {
+            let time = Timestamp::from_nanoseconds((batch * 10_000 + row) * 1_000_000_000);
+            write.reading("d", time).float("x", row as f64);
+        }
+        store.write(write).unwrap();
+        held.push(store.snapshot().unwrap());
+        store.seal().unwrap();
+    }
+    let ask = |aggregate, snapshot: usize| {
+        let query = Query::metric("x").aggregate([aggregate]).by(["device"]);
+        let answer = store.query_at(&held[snapshot], &query, None);
+        answer.map(|(table, _)| table.rows().len()).map_err(|error| error.kind())
+    };
+    for aggregate in [Aggregate::Count, Aggregate::P95, Aggregate::Delta] {
+        assert_eq!(ask(aggregate, 0), Err(crate::ErrorKind::SnapshotExpired), "{aggregate:?}");
+        assert_eq!(ask(aggregate, 39), Ok(1));
+    }
+}
+
+#[test]
+fn runs_of_one_device_need_no_more_memory_than_the_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options { memory_bytes: 64 << 20, ..Options::default() }).unwrap();
+    // 80 days of 8,000 values from 0 to 999, each as often as the others.
+    let mut batch = WriteBatch::new();
+    for row in 0..640_000_i64 {
+        let time = Timestamp::from_nanoseconds(at(0).nanoseconds() + row * 10_800_000_000);
+        batch.reading("d", time).float("x", (row * 7 % 1_000) as f64);
+    }
+    store.write(batch).unwrap();
+    store.seal().unwrap();
+    let query = Query::metric("x").aggregate([Aggregate::P95, Aggregate::Count]);
+    // More than the values that one list may have, and less than eight of such lists.
+    let (table, _) = ask(&store, &query, 3 << 20).unwrap();
+    let Cell::Float(quantile) = table.rows()[0][0] else { panic!("{table:?}") };
+    assert!((quantile - 949.05).abs() <= 949.05 * super::RELATIVE_ERROR + 1.0, "{quantile}");
+    assert_eq!(table.rows()[0][1], Cell::Integer(640_000));
+}

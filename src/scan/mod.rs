@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::Result;
 use crate::format::{BlockStatistics, RollupCell, Tombstone};
 use crate::model::{DeviceHandle, DeviceRows, MetricHandle};
-use crate::segment::{EncodedSlice, Segment};
+use crate::segment::{EncodedSlice, Segment, SliceGaps};
 use crate::store::{Progress, SegmentRef, Snapshot};
 use crate::time::{TimeRange, Timestamp};
 
@@ -273,6 +273,14 @@ impl<'a> Scan<'a> {
     /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
     pub fn rollup(&self, block: &Block, metric: MetricHandle) -> Result<Option<Vec<RollupCell>>> {
         block.segment.rollup(block.place, metric)
+    }
+
+    /// The gaps between the rows of a block, as [`Segment::gaps`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    pub fn gaps(&self, block: &Block) -> Result<Option<SliceGaps>> {
+        block.segment.gaps(block.place)
     }
 
     /// The times of a block.

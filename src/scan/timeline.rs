@@ -87,10 +87,12 @@ impl<'a> Scan<'a> {
     /// Finds the pieces of a device.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] without such a device; [`ErrorKind::Corruption`], [`ErrorKind::Io`].
+    /// [`ErrorKind::NotFound`] without such a device; [`ErrorKind::Corruption`], [`ErrorKind::Io`], [`ErrorKind::SnapshotExpired`].
     pub fn timeline(&self, device: DeviceHandle) -> Result<Timeline<'_, 'a>> {
         let cut = |mut layers: Vec<Layer<'a>>| Ok(Cluster { parts: self.parts(&mut layers)?, layers });
         let clusters = self.clusters(device)?.into_iter().map(cut).collect::<Result<_>>()?;
+        // Unsealed rows were copied here; a device that seems to have none has no piece whose visit would ask.
+        self.snapshot.check()?;
         Ok(Timeline { scan: self, clusters })
     }
 

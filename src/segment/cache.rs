@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::Result;
-use crate::format::{BlockStatistics, DirectoryEntry, RollupCell};
+use crate::format::{BlockStatistics, DirectoryEntry, Gap, RollupCell, SliceGaps};
 use crate::model::SegmentId;
 
 /// A page that was read and checked.
@@ -22,6 +22,8 @@ pub(super) enum CachedPage {
     Statistics(Arc<Vec<(u32, BlockStatistics)>>),
     /// Of rollups, by slice.
     Rollups(Arc<Vec<(u32, Vec<RollupCell>)>>),
+    /// Of gaps, by slice.
+    Gaps(Arc<Vec<SliceGaps>>),
 }
 
 impl CachedPage {
@@ -30,6 +32,9 @@ impl CachedPage {
             Self::Directory(entries) => entries.iter().map(|entry| entry.columns.len() * 12 + 96).sum(),
             Self::Statistics(blocks) => blocks.len() * 208,
             Self::Rollups(slices) => slices.iter().map(|(_, cells)| cells.len() * size_of::<RollupCell>() + 32).sum(),
+            Self::Gaps(slices) => {
+                slices.iter().map(|gaps| gaps.listed.len() * size_of::<Gap>() + size_of::<SliceGaps>()).sum()
+            }
         };
         content + PAGE_BYTES
     }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    BlockStatistics, DirectoryEntry, Footer, HEADER_BYTES, SegmentHeader, SegmentTrailer, TRAILER_BYTES, part_checksum,
+    BlockStatistics, DirectoryEntry, Footer, FooterVersion, HEADER_BYTES, SegmentHeader, SegmentTrailer, SliceGaps,
+    TRAILER_BYTES, part_checksum,
 };
 use crate::io::{FileSystem, ReadFile};
 use crate::model::{MetricHandle, MetricType, SegmentId, Sequence};
 use crate::time::{BucketWidth, TimeBucket, Timestamp};
 
+use super::gaps::are_gaps_of;
 use super::reader::OWN_PAGES_BYTES;
 use super::{PageCache, Segment, SliceInfo, id_of_file};
 
@@ -22,6 +24,8 @@ pub struct SliceDescription {
     pub slice: SliceInfo,
     /// Log records in it.
     pub logs: u32,
+    /// The gaps between its rows, where the segment says them, or why they can not be read.
+    pub gaps: Result<Option<SliceGaps>>,
     /// Its blocks: times first (without a metric), then columns; each whole, or what is wrong with it.
     pub blocks: Vec<BlockDescription>,
 }
@@ -67,7 +71,7 @@ impl Segment {
                 .err()
                 .map(|error| error.at_path(file.path()).at_range(trailer_start..length)),
         );
-        let trailer = SegmentTrailer::decode_unchecked(&trailer);
+        let (footer_bytes, digest) = SegmentTrailer::decode_unchecked(&trailer);
         let mut header = [0; HEADER_BYTES];
         file.read_at(0, &mut header)?;
         let header = SegmentHeader::decode(&header).map_err(|error| {
@@ -76,18 +80,19 @@ impl Segment {
         let Some(id) = header.as_ref().map_or_else(|()| id_of_file(file.path()), |header| Some(header.id)) else {
             return Ok((None, damage));
         };
-        let footer_start =
-            trailer_start.checked_sub(u64::from(trailer.footer_bytes)).filter(|start| *start >= header_end);
+        let footer_start = trailer_start.checked_sub(u64::from(footer_bytes)).filter(|start| *start >= header_end);
         let Some(footer_start) = footer_start else { return Ok((None, damage)) };
-        let mut content = vec![0; trailer.footer_bytes as usize];
+        let mut content = vec![0; footer_bytes as usize];
         file.read_at(footer_start, &mut content)?;
-        if part_checksum(id, footer_start, &content) != trailer.digest {
+        if part_checksum(id, footer_start, &content) != digest {
             return Ok((None, damage));
         }
-        let footer = Footer::decode(&content, footer_start)?;
+        // What is one version's footer, to the end, is no other's.
+        let read = |version| Footer::decode(&content, footer_start, version).ok();
+        let Some(footer) = FooterVersion::KNOWN.into_iter().find_map(read) else { return Ok((None, damage)) };
         let header = header.unwrap_or_else(|()| header_of(id, &footer));
         let pages = Arc::new(PageCache::new(OWN_PAGES_BYTES));
-        Ok((Some(Self { file, header, footer, digest: trailer.digest, pages }), damage))
+        Ok((Some(Self { file, header, footer, digest, pages }), damage))
     }
 
     /// The header of the file.
@@ -150,7 +155,7 @@ impl Segment {
             blocks.push(BlockDescription { metric, offset, bytes: column.bytes, encoding, statistics });
             offset += u64::from(column.bytes);
         }
-        SliceDescription { slice, logs: entry.logs, blocks }
+        SliceDescription { slice, logs: entry.logs, gaps: self.gaps(place), blocks }
     }
 
     /// The bytes of a part of the file, damaged or not: for a dump in hexadecimal. Cut at the end of the file.
@@ -182,12 +187,28 @@ impl Segment {
             damage.extend(metric.statistics.iter().filter_map(|page| self.statistics_page(page).err()));
             damage.extend(metric.rollups.iter().filter_map(|page| self.rollup_page(page).err()));
         }
+        let pages = self.footer.gaps.iter().flatten();
+        damage.extend(pages.filter_map(|page| self.gap_page(page).err()));
         damage
+    }
+
+    /// Pages of gaps against the times; one that can not be read is damage for itself.
+    fn verify_gaps(&self, place: u32, entry: &DirectoryEntry, times: &[i64], damage: &mut Vec<Error>) {
+        let Ok(stored) = self.stored_gaps(place) else { return };
+        let is_true = stored.map_or(times.len() < 2 || self.footer.gaps.is_none(), |gaps| are_gaps_of(&gaps, times));
+        if !is_true {
+            let what = format!("slice {place}: the gaps between its times are not those of its page of gaps");
+            let range = entry.offset..entry.end();
+            damage.push(Error::new(ErrorKind::Corruption, what).at_path(self.file.path()).at_range(range));
+        }
     }
 
     fn verify_slice(&self, place: u32, entry: &DirectoryEntry, damage: &mut Vec<Error>) {
         if entry.rows > 0 {
-            damage.extend(self.read_times(place).err());
+            match self.read_times(place) {
+                Ok(times) => self.verify_gaps(place, entry, &times, damage),
+                Err(error) => damage.push(error),
+            }
         }
         for column in &entry.columns {
             match (self.read_column(place, column.metric), self.statistics(place, column.metric)) {

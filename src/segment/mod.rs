@@ -2,12 +2,14 @@
 //!
 //! Guarantees: a segment under its final name is whole and durable; what is read is what was written, or an error that
 //! names file and range, never fewer rows; opening reads header, trailer and footer only; pages of the directory, of
-//! statistics and of rollups are loaded on demand, and a budget bounds those held; a writer holds a few MiB whatever the
+//! statistics, of rollups and of gaps are loaded on demand, and a budget bounds those held; a writer holds a few MiB whatever the
 //! segment's size, says how much, and lets go of it when asked.
 
 mod cache;
 mod describe;
 mod encoded;
+mod gaps;
+mod page_reader;
 mod pages;
 mod reader;
 mod statistics;
@@ -18,7 +20,7 @@ use std::path::PathBuf;
 use crate::model::{DeviceHandle, SegmentId};
 use crate::time::TimeBucket;
 
-pub use crate::format::{BlockStatistics, RollupCell};
+pub use crate::format::{BlockStatistics, Gap, RollupCell, SliceGaps};
 pub use cache::PageCache;
 pub use describe::{BlockDescription, SliceDescription};
 pub use encoded::{EncodedColumn, EncodedSlice};
@@ -72,5 +74,7 @@ pub struct LogSlice {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_gaps;
 #[cfg(test)]
 mod tests_parts;

@@ -1,4 +1,4 @@
-//! Gathers the directory, statistics and rollups of a segment into pages while it is written.
+//! Gathers the directory, statistics, rollups and gaps of a segment into pages while it is written.
 //!
 //! Guarantees: what waits for its page is counted in bytes, and may be closed at any time: to a reader a page of any size is as
 //! good as a full one.
@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::format::{
-    BlockStatistics, DirectoryColumn, DirectoryEntry, FooterMetric, PageReference, RollupCell, encode_directory,
-    encode_rollups, encode_statistics,
+    BlockStatistics, DirectoryColumn, DirectoryEntry, Footer, FooterMetric, Gap, PageReference, RollupCell, SliceGaps,
+    encode_directory, encode_gaps, encode_rollups, encode_statistics,
 };
 use crate::model::{DeviceHandle, MetricHandle, MetricType};
 
@@ -18,6 +18,8 @@ const DIRECTORY_COLUMNS: usize = 4_096;
 const STATISTICS_BLOCKS: usize = 512;
 /// Cells in one page of rollups.
 const ROLLUP_CELLS: usize = 8_192;
+/// Slices and listed gaps in one page of gaps.
+const GAP_ENTRIES: usize = 2_048;
 /// Bytes that may wait for their pages before these are closed early, whatever else is written beside.
 const HELD_BYTES_MAX: usize = 20 << 20;
 
@@ -27,6 +29,7 @@ enum Kind {
     Directory,
     Statistics(MetricHandle),
     Rollups(MetricHandle),
+    Gaps,
 }
 
 /// A page ready to be written.
@@ -71,6 +74,10 @@ pub(super) struct PageBuilder {
     directory_columns: usize,
     directory_references: Vec<PageReference>,
     metrics: BTreeMap<MetricHandle, MetricPages>,
+    gaps: Vec<SliceGaps>,
+    gaps_span: Span,
+    listed_gaps: usize,
+    gap_references: Vec<PageReference>,
     held_bytes: usize,
 }
 
@@ -121,6 +128,15 @@ impl PageBuilder {
         }
     }
 
+    /// Adds the gaps of a slice.
+    pub(super) fn add_gaps(&mut self, device: DeviceHandle, mut gaps: SliceGaps) {
+        gaps.listed.shrink_to_fit();
+        self.listed_gaps += gaps.listed.len();
+        self.held_bytes += gap_bytes(1, gaps.listed.len());
+        self.gaps_span.add(gaps.slice, device);
+        self.gaps.push(gaps);
+    }
+
     /// Adds a finished slice.
     pub(super) fn add_slice(&mut self, slice: u32, entry: DirectoryEntry) {
         self.directory_columns += entry.columns.len() + 1;
@@ -166,6 +182,12 @@ impl PageBuilder {
                 taken.extend(reference.map(|reference| Page { kind: Kind::Rollups(*metric), reference, content }));
             }
         }
+        if all || self.gaps.len() + self.listed_gaps >= GAP_ENTRIES {
+            self.held_bytes -= gap_bytes(self.gaps.len(), std::mem::take(&mut self.listed_gaps));
+            let content = encode_gaps(&std::mem::take(&mut self.gaps))?;
+            let reference = std::mem::take(&mut self.gaps_span).reference();
+            taken.extend(reference.map(|reference| Page { kind: Kind::Gaps, reference, content }));
+        }
         Ok(taken)
     }
 
@@ -181,6 +203,7 @@ impl PageBuilder {
         let reference = PageReference { offset, bytes, ..page.reference };
         match page.kind {
             Kind::Directory => self.directory_references.push(reference),
+            Kind::Gaps => self.gap_references.push(reference),
             Kind::Statistics(metric) => {
                 if let Some(pages) = self.metrics.get_mut(&metric) {
                     pages.footer.statistics.push(reference);
@@ -194,9 +217,11 @@ impl PageBuilder {
         }
     }
 
-    /// What the footer says of all pages.
-    pub(super) fn into_references(self) -> (Vec<PageReference>, Vec<FooterMetric>) {
-        (self.directory_references, self.metrics.into_values().map(|pages| pages.footer).collect())
+    /// Puts what the footer says of all pages into it.
+    pub(super) fn finish(self, footer: &mut Footer) {
+        footer.directory = self.directory_references;
+        footer.metrics = self.metrics.into_values().map(|pages| pages.footer).collect();
+        footer.gaps = Some(self.gap_references);
     }
 }
 
@@ -206,6 +231,10 @@ fn statistics_bytes(blocks: usize) -> usize {
 
 fn rollup_bytes(slices: usize, cells: usize) -> usize {
     slices * size_of::<(u32, Vec<RollupCell>)>() + cells * size_of::<RollupCell>()
+}
+
+fn gap_bytes(slices: usize, gaps: usize) -> usize {
+    slices * size_of::<SliceGaps>() + gaps * size_of::<Gap>()
 }
 
 fn directory_bytes(slices: usize, columns: usize) -> usize {

@@ -8,15 +8,14 @@ use std::sync::Arc;
 use crate::codec::{self, Tier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    BlockStatistics, DirectoryEntry, FOOTER_BYTES_MAX, Footer, FooterMetric, HEADER_BYTES, PageReference, RollupCell,
-    SegmentEntry, SegmentHeader, SegmentTrailer, TRAILER_BYTES, checked_part, decode_directory, decode_logs,
-    decode_rollups, decode_statistics, part_checksum,
+    DirectoryEntry, FOOTER_BYTES_MAX, Footer, FooterMetric, HEADER_BYTES, PageReference, SegmentEntry, SegmentHeader,
+    SegmentTrailer, TRAILER_BYTES, checked_part, decode_logs, part_checksum,
 };
 use crate::io::{FileSystem, ReadFile};
 use crate::model::{Column, DeviceHandle, DeviceRows, MetricHandle, MetricType, SegmentId, Sequence, StoredLog};
 use crate::time::TimeBucket;
 
-use super::cache::{CachedPage, PageCache};
+use super::cache::PageCache;
 use super::encoded::{slice_times, split_column};
 use super::{LogSlice, SliceInfo, file_name};
 
@@ -98,7 +97,7 @@ impl Segment {
         if part_checksum(header.id, footer_start, &content) != trailer.digest {
             return Err(at_footer(Error::new(ErrorKind::Corruption, "the checksum of the footer differs")));
         }
-        let footer = Footer::decode(&content, footer_start).map_err(at_footer)?;
+        let footer = Footer::decode(&content, footer_start, trailer.version).map_err(at_footer)?;
         Ok(Self { file, header, footer, digest: trailer.digest, pages })
     }
 
@@ -266,30 +265,6 @@ impl Segment {
         Ok(())
     }
 
-    /// Statistics of one column of a slice; `None` where the slice has no such column.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
-    pub fn statistics(&self, slice: u32, metric: MetricHandle) -> Result<Option<BlockStatistics>> {
-        let Some(reference) = self.metric(metric).and_then(|metric| page_of(&metric.statistics, slice)) else {
-            return Ok(None);
-        };
-        let page = self.statistics_page(reference)?;
-        Ok(page.binary_search_by_key(&slice, |(place, _)| *place).ok().map(|place| page[place].1))
-    }
-
-    /// The rollup of one column of a slice, its cells rising; `None` where it has none: text has not, nor have few values.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corruption`], [`ErrorKind::Io`].
-    pub fn rollup(&self, slice: u32, metric: MetricHandle) -> Result<Option<Vec<RollupCell>>> {
-        let Some(reference) = self.metric(metric).and_then(|metric| page_of(&metric.rollups, slice)) else {
-            return Ok(None);
-        };
-        let page = self.rollup_page(reference)?;
-        Ok(page.binary_search_by_key(&slice, |(place, _)| *place).ok().map(|place| page[place].1.clone()))
-    }
-
     /// The times of a slice.
     ///
     /// # Errors
@@ -355,7 +330,7 @@ impl Segment {
         Ok(u64::from(page[place].time_bytes) + wanted.map(|column| u64::from(column.bytes)).sum::<u64>())
     }
 
-    fn metric(&self, metric: MetricHandle) -> Option<&FooterMetric> {
+    pub(super) fn metric(&self, metric: MetricHandle) -> Option<&FooterMetric> {
         let metrics = &self.footer.metrics;
         metrics.binary_search_by_key(&metric, |metric| metric.metric).ok().map(|place| &metrics[place])
     }
@@ -384,65 +359,7 @@ impl Segment {
         })
     }
 
-    pub(super) fn directory_page(&self, reference: &PageReference) -> Result<Arc<Vec<DirectoryEntry>>> {
-        let page = self.pages.get(self.id(), reference.offset, || {
-            let page = self.read_part(reference.offset, reference.bytes, decode_directory)?;
-            self.check_directory(reference, &page)?;
-            Ok(CachedPage::Directory(Arc::new(page)))
-        })?;
-        match page {
-            CachedPage::Directory(page) => Ok(page),
-            _ => Err(self.misplaced(reference)),
-        }
-    }
-
-    /// A directory that fits its reference, with blocks that fit the file.
-    fn check_directory(&self, reference: &PageReference, page: &[DirectoryEntry]) -> Result<()> {
-        let spans = |entry: Option<&DirectoryEntry>| entry.map(|entry| entry.device.0);
-        let fits = page.len() as u64 == u64::from(reference.last_slice - reference.first_slice) + 1
-            && spans(page.first()) == Some(reference.first_device)
-            && spans(page.last()) == Some(reference.last_device)
-            && page.iter().all(|entry| {
-                entry.offset >= HEADER_BYTES as u64 && entry.offset < 1 << 62 && entry.end() <= self.file.len()
-            });
-        if fits { Ok(()) } else { Err(self.misplaced(reference)) }
-    }
-
-    pub(super) fn statistics_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, BlockStatistics)>>> {
-        let page = self.pages.get(self.id(), reference.offset, || {
-            let page = self.read_part(reference.offset, reference.bytes, decode_statistics)?;
-            let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
-            if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
-                return Err(self.misplaced(reference));
-            }
-            Ok(CachedPage::Statistics(Arc::new(page)))
-        })?;
-        match page {
-            CachedPage::Statistics(page) => Ok(page),
-            _ => Err(self.misplaced(reference)),
-        }
-    }
-
-    pub(super) fn rollup_page(&self, reference: &PageReference) -> Result<Arc<Vec<(u32, Vec<RollupCell>)>>> {
-        let page = self.pages.get(self.id(), reference.offset, || {
-            let page = self.read_part(reference.offset, reference.bytes, decode_rollups)?;
-            let ends = (page.first().map(|(slice, _)| *slice), page.last().map(|(slice, _)| *slice));
-            if ends != (Some(reference.first_slice), Some(reference.last_slice)) {
-                return Err(self.misplaced(reference));
-            }
-            Ok(CachedPage::Rollups(Arc::new(page)))
-        })?;
-        match page {
-            CachedPage::Rollups(page) => Ok(page),
-            _ => Err(self.misplaced(reference)),
-        }
-    }
-
-    fn misplaced(&self, reference: &PageReference) -> Error {
-        self.damage(reference.offset, reference.bytes, "the page is not the one that the footer names")
-    }
-
-    fn damage(&self, offset: u64, bytes: u32, what: &str) -> Error {
+    pub(super) fn damage(&self, offset: u64, bytes: u32, what: &str) -> Error {
         Error::new(ErrorKind::Corruption, what)
             .at_path(self.file.path())
             .at_range(offset..offset.saturating_add(u64::from(bytes)))
@@ -486,7 +403,7 @@ impl Drop for Segment {
 }
 
 /// The page that speaks of a slice.
-fn page_of(pages: &[PageReference], slice: u32) -> Option<&PageReference> {
+pub(super) fn page_of(pages: &[PageReference], slice: u32) -> Option<&PageReference> {
     let place = pages.partition_point(|page| page.last_slice < slice);
     pages.get(place).filter(|page| page.first_slice <= slice)
 }

@@ -122,6 +122,7 @@ proptest! {
             for slice in segment.slices(device).unwrap() {
                 let expected = &sorted[&(device.0, slice.bucket)];
                 prop_assert!(same_rows(&segment.read_slice(slice.place, None).unwrap(), expected));
+                prop_assert_eq!(segment.gaps(slice.place).unwrap(), gaps::gaps_of(slice.place, &expected.times));
                 prop_assert_eq!((slice.rows as usize, slice.times), (expected.len(), (expected.times[0], expected.times[expected.len() - 1])));
                 for metric in (0..8).map(MetricHandle) {
                     let column = segment.read_column(slice.place, metric).unwrap();
@@ -157,11 +158,13 @@ fn many_slices_fill_many_pages() {
     let entry = writer.finish().unwrap();
     let segment = Segment::open(&RealFileSystem, folder.path(), &entry, &pages()).unwrap();
     assert!(segment.footer().directory.len() > 1 && segment.footer().metrics[0].statistics.len() > 1);
+    assert_eq!(segment.footer().gaps.as_ref().unwrap().len(), 2);
     assert_eq!(segment.devices().unwrap().len(), 3_000);
     for device in [0, 1_234 * 3, 2_999 * 3] {
         let slices = segment.slices(DeviceHandle(device)).unwrap();
         assert_eq!((slices.len(), slices[0].place), (1, device / 3));
         assert_eq!(segment.statistics(slices[0].place, MetricHandle(2)).unwrap().unwrap().count, 20);
+        assert_eq!(segment.gaps(slices[0].place).unwrap().unwrap().unlisted_ns, 60_000_000_000);
     }
     assert!(segment.slices(DeviceHandle(1)).unwrap().is_empty());
     assert!(segment.verify().is_empty());
@@ -192,6 +195,7 @@ fn pages_written_early_leave_every_slice_readable() {
             let count = segment.statistics(slices[0].place, metric).unwrap().map(|statistics| statistics.count);
             assert_eq!(count, known.then_some(2), "device {device}, metric {metric:?}");
         }
+        assert_eq!(segment.gaps(slices[0].place).unwrap().unwrap().unlisted_ns, 5);
         assert_eq!(segment.read_logs(DeviceHandle(device)).unwrap(), [log(device, start + 1, 0)]);
     }
     assert!(segment.verify().is_empty());
@@ -232,7 +236,7 @@ fn what_does_not_belong_is_refused() {
 
 /// A file in memory, and a file system that has only it.
 #[derive(Debug, Clone)]
-struct MemoryFile(Vec<u8>);
+pub(super) struct MemoryFile(pub(super) Vec<u8>);
 
 impl ReadFile for MemoryFile {
     fn len(&self) -> u64 {
@@ -292,7 +296,7 @@ fn everything(bytes: &[u8], entry: &SegmentEntry) -> Result<String> {
     let mut text = format!("{:?}", segment.metrics());
     for device in segment.devices()? {
         for slice in segment.slices(device)? {
-            text += &format!("{slice:?} {:?}", segment.read_slice(slice.place, None)?);
+            text += &format!("{slice:?} {:?} {:?}", segment.read_slice(slice.place, None)?, segment.gaps(slice.place)?);
             for (metric, _) in segment.metrics() {
                 text += &format!(
                     "{:?} {:?}",
@@ -308,16 +312,26 @@ fn everything(bytes: &[u8], entry: &SegmentEntry) -> Result<String> {
     Ok(text)
 }
 
-/// The golden segment of version 1 and what the manifest said of it; `tests/golden/README.md` says how it was made.
-fn golden() -> (Vec<u8>, SegmentEntry) {
-    let bytes = include_bytes!("../../tests/golden/v1-segment.fls").to_vec();
-    let entry = include_bytes!("../../tests/golden/v1-segment.entry");
-    (bytes, crate::format::decode_record("golden entry", entry).unwrap())
+/// The versions of footers that golden segments were made of.
+const GOLDEN: [u8; 2] = [1, 2];
+
+fn golden_path(version: u8, extension: &str) -> PathBuf {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    golden.join(format!("v{version}-segment.{extension}"))
 }
 
-fn golden_rows(device: u32) -> DeviceRows {
+/// The golden segment of a version and what the manifest said of it; `tests/golden/README.md` says how it was made.
+pub(super) fn golden(version: u8) -> (Vec<u8>, SegmentEntry) {
+    let [bytes, entry] = ["fls", "entry"].map(|extension| std::fs::read(golden_path(version, extension)).unwrap());
+    (bytes, crate::format::decode_record("golden entry", &entry).unwrap())
+}
+
+/// Rows a minute apart; those of version 2 with ten minutes of silence.
+fn golden_rows(version: u8, device: u32) -> DeviceRows {
     let columns = [(0, 0x5bd1_e995 + u64::from(device), false), (1, 99, true), (2, 7, false), (4, 12_345, false)];
-    rows(i64::from(DAY) * DAY_NS + i64::from(device), &[60_000_000_000; 6], &columns)
+    let mut steps = [60_000_000_000; 6];
+    steps[2] *= if version == 1 { 1 } else { 10 };
+    rows(i64::from(DAY) * DAY_NS + i64::from(device), &steps, &columns)
 }
 
 #[test]
@@ -326,31 +340,41 @@ fn make_golden() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path());
     for device in [3, 4] {
-        writer.write_slice(DeviceHandle(device), DAY, &golden_rows(device)).unwrap();
+        writer.write_slice(DeviceHandle(device), DAY, &golden_rows(2, device)).unwrap();
     }
     writer.write_logs(DeviceHandle(4), DAY, &[log(4, i64::from(DAY) * DAY_NS, 0)]).unwrap();
     let entry = writer.finish().unwrap();
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let present = std::fs::metadata(golden.join("v1-segment.fls")).map_or(0, |metadata| metadata.len());
-    assert_eq!(present, 0, "the golden segment is there already");
-    std::fs::copy(folder.path().join(file_name(entry.id)), golden.join("v1-segment.fls")).unwrap();
-    std::fs::write(golden.join("v1-segment.entry"), crate::format::encode_record(&entry).unwrap()).unwrap();
+    let path = golden_path(2, "fls");
+    assert!(!path.exists(), "the golden segment is there already");
+    std::fs::copy(folder.path().join(file_name(entry.id)), path).unwrap();
+    std::fs::write(golden_path(2, "entry"), crate::format::encode_record(&entry).unwrap()).unwrap();
 }
 
 #[test]
-fn the_golden_segment_reads_as_it_was_written() {
-    let (bytes, entry) = golden();
-    let segment = Segment::open(&MemoryFile(bytes), std::path::Path::new(""), &entry, &pages()).unwrap();
-    for device in [3, 4] {
-        let slice = segment.slices(DeviceHandle(device)).unwrap()[0].place;
-        assert!(same_rows(&segment.read_slice(slice, None).unwrap(), &golden_rows(device)));
+fn golden_segments_read_as_they_were_written() {
+    for version in GOLDEN {
+        let (bytes, entry) = golden(version);
+        let segment = Segment::open(&MemoryFile(bytes), std::path::Path::new(""), &entry, &pages()).unwrap();
+        for device in [3, 4] {
+            let slice = segment.slices(DeviceHandle(device)).unwrap()[0].place;
+            assert!(same_rows(&segment.read_slice(slice, None).unwrap(), &golden_rows(version, device)));
+            let from = i64::from(DAY) * DAY_NS + i64::from(device) + 120_000_000_000;
+            let listed = vec![Gap { from, length_ns: 600_000_000_000 }];
+            let gaps = SliceGaps { slice, unlisted_ns: 60_000_000_000, listed };
+            assert_eq!(segment.gaps(slice).unwrap(), (version == 2).then_some(gaps));
+        }
+        assert_eq!(segment.read_logs(DeviceHandle(4)).unwrap(), [log(4, i64::from(DAY) * DAY_NS, 0)]);
+        assert!(segment.verify().is_empty());
     }
-    assert_eq!(segment.read_logs(DeviceHandle(4)).unwrap(), [log(4, i64::from(DAY) * DAY_NS, 0)]);
 }
 
 #[test]
 fn every_flipped_bit_and_every_cut_prefix_is_an_error_or_the_same() {
-    let (bytes, entry) = golden();
+    GOLDEN.into_iter().for_each(every_damage_of_a_golden_segment_is_noticed);
+}
+
+fn every_damage_of_a_golden_segment_is_noticed(version: u8) {
+    let (bytes, entry) = golden(version);
     let truth = everything(&bytes, &entry).unwrap();
     let check = |damaged: &[u8], what: String| match everything(damaged, &entry) {
         Ok(text) => assert_eq!(text, truth, "{what} changed an answer"),
@@ -371,7 +395,7 @@ fn every_flipped_bit_and_every_cut_prefix_is_an_error_or_the_same() {
 
 #[test]
 fn a_block_of_another_place_or_segment_is_noticed() {
-    let (bytes, entry) = golden();
+    let (bytes, entry) = golden(1);
     let truth = everything(&bytes, &entry).unwrap();
     let segment = Segment::open(&MemoryFile(bytes.clone()), std::path::Path::new(""), &entry, &pages()).unwrap();
     // The time blocks of both slices have one length: swapped, each is whole, and in the wrong place.
@@ -390,7 +414,7 @@ fn a_block_of_another_place_or_segment_is_noticed() {
 }
 
 /// The smallest segment that says something: device 7 read 1.5 twice, a minute apart, on 1970-01-02.
-fn document_segment(folder: &std::path::Path) -> (Vec<u8>, SegmentEntry) {
+pub(super) fn document_segment(folder: &std::path::Path) -> (Vec<u8>, SegmentEntry) {
     let fs = Arc::new(RealFileSystem);
     let sequences = (Sequence(2), Sequence(2));
     let mut writer = SegmentWriter::create(fs, folder, SegmentId(1), BucketWidth::Day, sequences, Tier::Fast).unwrap();

@@ -13,6 +13,7 @@ use crate::io::{FileSystem, WriteFile};
 use crate::model::{Column, DeviceHandle, DeviceRows, SegmentId, Sequence, StoredLog};
 use crate::time::{BucketWidth, TimeBucket};
 
+use super::gaps::gaps_of;
 use super::pages::PageBuilder;
 use super::statistics::describe;
 use super::{file_name, temporary_name};
@@ -100,6 +101,9 @@ impl SegmentWriter {
             columns.push(DirectoryColumn { metric: *metric, metric_type, bytes });
             self.values += column.values.len() as u64;
         }
+        if let Some(gaps) = gaps_of(slice, &rows.times) {
+            self.pages.add_gaps(device, gaps);
+        }
         let times = (rows.times[0], rows.times[rows.len() - 1]);
         self.note_times(times);
         self.footer.rows += rows.len() as u64;
@@ -157,7 +161,7 @@ impl SegmentWriter {
         self.file.position()
     }
 
-    /// Bytes of directory, statistics and rollups that wait for their pages.
+    /// Bytes of directory, statistics, rollups and gaps that wait for their pages.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.pages.held_bytes()
@@ -257,14 +261,14 @@ impl SegmentWriter {
         }
         self.close_slice()?;
         self.write_pages()?;
-        let (directory, metrics) = std::mem::take(&mut self.pages).into_references();
-        (self.footer.directory, self.footer.metrics) = (directory, metrics);
+        std::mem::take(&mut self.pages).finish(&mut self.footer);
         let content = self.footer.encode()?;
         let digest = part_checksum(self.header.id, self.file.position(), &content);
         let footer_bytes = u32::try_from(content.len())
             .map_err(|_| Error::new(ErrorKind::LimitExceeded, format!("a footer of {} bytes", content.len())))?;
+        let trailer = SegmentTrailer { footer_bytes, digest, version: self.footer.version() };
         self.file.append(&content)?;
-        self.file.append(&SegmentTrailer { footer_bytes, digest }.encode())?;
+        self.file.append(&trailer.encode())?;
         self.file.sync()?;
         self.fs.publish(&self.temporary, &self.path)?;
         debug_assert!(self.file.position() >= (HEADER_BYTES + TRAILER_BYTES) as u64);

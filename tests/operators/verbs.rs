@@ -99,12 +99,14 @@ fn check_gaps(run: &Run, longer_than_ns: i64, range: Option<(i64, i64)>) {
         ]
     };
     let expected: Vec<Vec<Cell>> = times.into_iter().map(row).collect();
-    let mut request = GapsRequest::longer_than_ns(longer_than_ns);
-    if let Some((from, to)) = range {
-        request = request.between(at(from), at(to));
+    for statistics in [true, false] {
+        let mut request = GapsRequest::longer_than_ns(longer_than_ns).statistics(statistics);
+        if let Some((from, to)) = range {
+            request = request.between(at(from), at(to));
+        }
+        let (found, _) = run.store().gaps(&run.store().snapshot().unwrap(), &request, None).unwrap();
+        same(&found, &expected, &format!("gaps {longer_than_ns} {range:?} {statistics}"));
     }
-    let (found, _) = run.store().gaps(&run.store().snapshot().unwrap(), &request, None).unwrap();
-    same(&found, &expected, &format!("gaps {longer_than_ns} {range:?}"));
 }
 
 fn check_outliers(run: &Run, metric: &str, sigma: f64, range: Option<(i64, i64)>) {

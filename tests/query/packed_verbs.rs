@@ -69,12 +69,14 @@ proptest! {
         let longer_than_ns = longer_than_s * 1_000_000_000;
         let expected = gaps(&inside, longer_than_ns);
         in_every_layout(batch, |store, layout| {
-            let mut request = GapsRequest::longer_than_ns(longer_than_ns);
-            if cut.is_some() {
-                request = request.between(at(from), at(to));
+            for statistics in [true, false] {
+                let mut request = GapsRequest::longer_than_ns(longer_than_ns).statistics(statistics);
+                if cut.is_some() {
+                    request = request.between(at(from), at(to));
+                }
+                let (found, _) = store.gaps(&store.snapshot().unwrap(), &request, None).unwrap();
+                assert_eq!(found.rows().to_vec(), std::slice::from_ref(&expected), "{layout} {statistics}");
             }
-            let (found, _) = store.gaps(&store.snapshot().unwrap(), &request, None).unwrap();
-            assert_eq!(found.rows().to_vec(), std::slice::from_ref(&expected), "{layout}");
         });
     }
 }

@@ -131,8 +131,11 @@ fn answers(store: &Store) -> Answers {
     // Means of integers do not depend on an order.
     let trend = Trend::new(Expression::metric("ticks"), "1d".parse().unwrap()).filter(attribute("region").is("north"));
     answers.push(("trend".to_owned(), store.trend(&trend.statistics(false)).unwrap().rows().to_vec()));
-    let (gaps, _) = store.gaps(&snapshot, &GapsRequest::longer_than_ns(10 * MINUTE_NS + 500_000_000), None).unwrap();
-    answers.push(("gaps".to_owned(), gaps.rows().to_vec()));
+    for statistics in [true, false] {
+        let request = GapsRequest::longer_than_ns(10 * MINUTE_NS + 500_000_000).statistics(statistics);
+        let (gaps, _) = store.gaps(&snapshot, &request, None).unwrap();
+        answers.push((format!("gaps {statistics}"), gaps.rows().to_vec()));
+    }
     let (latest, _) = store.latest(&snapshot, &LatestRequest::default(), None).unwrap();
     answers.push(("latest".to_owned(), latest.rows().to_vec()));
     for device in DEVICES {

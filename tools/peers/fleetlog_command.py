@@ -7,6 +7,8 @@ import subprocess
 import time
 from datetime import datetime
 
+import figures
+
 
 def milliseconds(text):
     """An instant as the command prints it."""
@@ -69,9 +71,10 @@ class Fleetlog:
         copy.run(["compact", folder, "--cold", "--quiet"], len(self.cores))
         return copy
 
-    def ask(self, question, threads, repeat):
-        """The answer, the seconds of a query on the open store (the median of so many), and those of opening it."""
+    def ask(self, question, threads, repeat, before=0):
+        """The answer, the seconds of a query on the open store (the median of so many, after so many that do not count), and those of opening it."""
         verb, *words = question.command
-        asked = [verb, self.store, *words, "--format", "csv", "--explain", "--repeat", repeat, "--threads", threads]
+        asked = [verb, self.store, *words, "--format", "csv", "--explain", "--repeat", before + repeat, "--threads", threads]
         printed, explained = self.run(asked, threads)
-        return answer_of(printed, question), explained["elapsed_ms"] / 1000, explained["open_ms"] / 1000
+        each_ms = explained.get("elapsed_each_ms", [explained["elapsed_ms"]])
+        return answer_of(printed, question), figures.median(each_ms[before:]) / 1000, explained["open_ms"] / 1000

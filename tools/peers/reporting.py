@@ -17,7 +17,7 @@ def heading(run):
     packages = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     facts = run.facts
     return (f"{machine.name()}; {facts['devices']} devices, {facts['days']} days, {facts['rows']:,} readings of 8 metrics; {packages}. "
-            f"Warm times are medians of {run.options.repeat} on open stores. Cold times hold opening and query, in a process of their own, with "
+            f"Warm times are medians of {run.options.repeat} on open stores that were asked the same twice before. Cold times hold opening and query, in a process of their own, with "
             "the page cache empty of the engine's data (posix_fadvise).")
 
 

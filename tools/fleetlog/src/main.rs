@@ -16,8 +16,8 @@ use fleetlog::{Error, ErrorKind};
 
 use arguments::{Arguments, Common, Verb};
 
-/// Threads of a question take and give back the same room for each portion of the fleet; this allocator keeps it for a while, where the system's
-/// returns it to the kernel and has its pages zeroed anew.
+/// Threads of a question take and give back the same room for each portion of the fleet; this allocator keeps it for some milliseconds, where the system's
+/// returns it to the kernel and has its pages zeroed anew. Its pages are plain ones: of huge ones a few bytes would hold 2 MiB, past `--memory`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

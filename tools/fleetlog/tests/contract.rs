@@ -256,6 +256,7 @@ fn explain_says_what_was_done() {
         assert!(told[key].is_number(), "{key} in {told}");
     }
     assert!(told["elapsed_min_ms"].as_f64() <= told["elapsed_ms"].as_f64());
+    assert_eq!(told["elapsed_each_ms"].as_array().map(Vec::len), told["repeat"].as_u64().map(|repeat| repeat as usize));
     assert!(told["blocks_from_statistics"].as_u64() > Some(0) && told["values_decoded"] == 0, "{told}");
     let output =
         run(&["query", &place.store, "--metric", "power_w", "--aggregate", "mean", "--explain", "--no-statistics"]);

@@ -231,6 +231,7 @@ fn samples_latest_gaps_and_outliers() {
     );
     let gaps = good(&["gaps", &place.store, "--longer-than", "1h"]);
     assert_eq!(gaps, "device,count,total_s,longest_s,longest_from\na,0,0,,\nb,1,39600,39600,2025-01-02T05:00:00Z\n");
+    assert_eq!(good(&["gaps", &place.store, "--longer-than", "1h", "--no-statistics"]), gaps);
     let file = place.file("spike.csv", "device,time,temp\na,1736035201s,1000\n");
     good(&["import", "samples", &place.store, &file, "--device", "device", "--time", "time"]);
     let outliers = rows(&good(&["outliers", &place.store, "--metric", "temp", "--sigma", "4"]));

@@ -67,6 +67,7 @@ fn timed(started: Instant) -> Explain {
 }
 
 fn tell(open_ms: f64, explain: &Explain, mut elapsed_ms: Vec<f64>) {
+    let in_turn = elapsed_ms.clone();
     elapsed_ms.sort_by(f64::total_cmp);
     let middle = elapsed_ms.len() / 2;
     let median = if elapsed_ms.len().is_multiple_of(2) {
@@ -93,6 +94,7 @@ fn tell(open_ms: f64, explain: &Explain, mut elapsed_ms: Vec<f64>) {
         told["repeat"] = json!(elapsed_ms.len());
         told["elapsed_min_ms"] = json!(elapsed_ms[0]);
         told["elapsed_max_ms"] = json!(elapsed_ms[elapsed_ms.len() - 1]);
+        told["elapsed_each_ms"] = json!(in_turn);
     }
     progress::say(&told.to_string());
 }

@@ -1,6 +1,7 @@
 //! Notes on stderr beside an answer: what was asked for in vain, left out, or can not be told.
 //!
-//! Guarantees: `--quiet` silences all of them, and so does `--explain`, whose object stands alone; none changes the answer or the exit code, and none reads values.
+//! Guarantees: `--quiet` silences all of them, and so does `--explain`, whose object stands alone; none changes the answer or the exit code, not even
+//! where what it would be told from can not be read, and none reads values.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use fleetlog::operator::{AttributeFilter, Expression, ValueFilter, early_strays,
 use fleetlog::{Cell, Snapshot, Table, TimeRange, Window};
 
 use crate::arguments::{Cohort, Common};
-use crate::{Failure, progress};
+use crate::progress;
 
 /// Windows of which a line, and the test of a trend, have enough.
 const LINE_WINDOWS: i64 = 3;
@@ -20,8 +21,8 @@ pub(super) struct Asked<'a> {
     pub(super) cohort: Option<&'a Cohort>,
     /// Whether there is a range of time, where there is no cohort that says so.
     pub(super) ranged: bool,
-    /// The metrics that it is about, those of --filter aside.
-    pub(super) metrics: Vec<String>,
+    /// The metrics of each expression that it is about, those of --filter aside.
+    pub(super) metrics: Vec<Vec<String>>,
     pub(super) filters: &'a [ValueFilter],
     pub(super) tolerance: bool,
 }
@@ -60,16 +61,16 @@ pub(super) fn note_unknown(common: &Common, snapshot: &Snapshot, conditions: &[A
     are_there
 }
 
-/// The metrics that expressions mean: one by its exact name, or those of arithmetic.
+/// The metrics that each expression means: one by its exact name, or those of arithmetic.
 pub(super) fn metrics_of<'e>(
     snapshot: &Snapshot,
     expressions: impl IntoIterator<Item = &'e Expression>,
-) -> Vec<String> {
+) -> Vec<Vec<String>> {
     let names = |expression: &Expression| match Expression::parse(expression.text()) {
         Ok(parsed) if snapshot.catalog().metric(expression.text()).is_none() => parsed.names().to_vec(),
         _ => vec![expression.text().to_owned()],
     };
-    expressions.into_iter().flat_map(names).collect()
+    expressions.into_iter().map(names).collect()
 }
 
 /// Says why an answer has no row, as far as the question tells.
@@ -85,14 +86,14 @@ pub(super) fn note_empty(common: &Common, is_empty: bool, what: &str, asked: &As
     let passed = if passed.is_empty() { String::new() } else { format!(" and passes {}", passed.join(" and ")) };
     note(common, &format!("no row: no {what}{range}{passed}"));
     if asked.filters.iter().any(ValueFilter::passes_nothing) {
-        progress::note(
-            common.quiet,
-            "nothing compares with NaN: aggregates leave it out by themselves, and count_nan counts it",
-        );
+        note(common, "nothing compares with NaN: aggregates leave it out by themselves, and count_nan counts it");
     }
-    let compared = asked.filters.iter().map(ValueFilter::metric_name);
-    let metrics: BTreeSet<&str> = asked.metrics.iter().map(String::as_str).chain(compared).collect();
-    if !asked.tolerance && metrics.len() > 1 {
+    // Each expression of a list is answered by itself.
+    let are_several = |names: &Vec<String>| {
+        let compared = asked.filters.iter().map(ValueFilter::metric_name);
+        names.iter().map(String::as_str).chain(compared).collect::<BTreeSet<_>>().len() > 1
+    };
+    if !asked.tolerance && asked.metrics.iter().any(are_several) {
         let text = "metrics are put together where they have a sample at the same instant; --tolerance takes those of other clocks";
         note(common, text);
     }
@@ -108,12 +109,13 @@ pub(super) fn note_zone(common: &Common, every: Option<Window>, zone: Option<&st
 }
 
 /// Says that a question about all time begins with a few samples of wrong clocks, long before all others.
-pub(super) fn note_strays(common: &Common, snapshot: &Snapshot, cohort: &Cohort) -> Result<(), Failure> {
+pub(super) fn note_strays(common: &Common, snapshot: &Snapshot, cohort: &Cohort) {
     if is_silent(common) || cohort.from.is_some() {
-        return Ok(());
+        return;
     }
     let (from, to) = cohort.range();
-    if let Some(strays) = early_strays(snapshot, &cohort.conditions, TimeRange::new(from, to))? {
+    // The answer stands: what it did not have to read may be damaged, or have gone beside a writer.
+    if let Ok(Some(strays)) = early_strays(snapshot, &cohort.conditions, TimeRange::new(from, to)) {
         let devices = match strays.devices {
             1 => "1 device has".to_owned(),
             devices => format!("{devices} devices have"),
@@ -125,7 +127,6 @@ pub(super) fn note_strays(common: &Common, snapshot: &Snapshot, cohort: &Cohort)
         );
         note(common, &text);
     }
-    Ok(())
 }
 
 /// Says of which trends cells are empty, because too few windows have samples.

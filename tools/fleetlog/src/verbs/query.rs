@@ -63,14 +63,11 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
         tolerance: arguments.tolerance.is_some(),
         ..Asked::default()
     };
-    note_empty(
-        common,
-        !is_told && (table.rows().is_empty() || arguments.count_only && table.rows()[0][0] == Cell::Integer(0)),
-        "value",
-        &asked,
-    );
+    let is_empty = table.rows().is_empty() || arguments.count_only && table.rows()[0][0] == Cell::Integer(0);
+    // Where no row was to be given, that says nothing of values.
+    note_empty(common, is_empty && !is_told && arguments.limit != Some(0), "value", &asked);
     if arguments.every.is_some() {
-        note_strays(common, &reading.snapshot, &arguments.cohort)?;
+        note_strays(common, &reading.snapshot, &arguments.cohort);
     }
     Ok(Outcome::Done)
 }
@@ -106,7 +103,7 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
     };
     note_empty(common, table.rows().is_empty() && !is_told, "value", &asked);
     note_few_windows(common, &table);
-    note_strays(common, &reading.snapshot, &arguments.cohort)?;
+    note_strays(common, &reading.snapshot, &arguments.cohort);
     Ok(Outcome::Done)
 }
 
@@ -145,7 +142,7 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
     };
     note_empty(common, table.rows().is_empty() && !is_told, "value", &asked);
     if arguments.every.is_some() {
-        note_strays(common, &reading.snapshot, &arguments.cohort)?;
+        note_strays(common, &reading.snapshot, &arguments.cohort);
     }
     Ok(Outcome::Done)
 }

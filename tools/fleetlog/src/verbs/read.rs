@@ -95,7 +95,8 @@ pub(crate) fn latest(common: &Common, arguments: &LatestArguments) -> Result<Out
 
 pub(crate) fn gaps(common: &Common, arguments: &GapsArguments) -> Result<Outcome, Failure> {
     let (from, to) = arguments.cohort.range();
-    let mut request = GapsRequest::longer_than_ns(arguments.longer_than).between(from, to);
+    let mut request =
+        GapsRequest::longer_than_ns(arguments.longer_than).between(from, to).statistics(!common.no_statistics);
     for condition in &arguments.cohort.conditions {
         request = request.filter(condition.clone());
     }
