@@ -92,7 +92,7 @@ fn flatten<'a>(
 }
 
 /// A number of a line of JSON that is not zero, but too small for a float: it was read as zero.
-fn vanishing_number(line: &[u8]) -> Option<String> {
+pub(super) fn vanishing_number(line: &[u8]) -> Option<String> {
     let (mut in_text, mut escaped) = (false, false);
     let outside = line.iter().map(|byte| {
         if in_text {

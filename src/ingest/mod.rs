@@ -22,6 +22,8 @@ mod line;
 mod line_protocol;
 #[cfg(feature = "import")]
 mod number;
+#[cfg(feature = "payload")]
+pub mod payload;
 #[cfg(feature = "import")]
 mod record;
 #[cfg(feature = "import")]
@@ -31,6 +33,8 @@ mod time;
 pub use csv::{CsvOptions, CsvReader};
 #[cfg(feature = "import")]
 pub use jsonl::JsonLinesReader;
+#[cfg(feature = "import")]
+use jsonl::vanishing_number;
 #[cfg(feature = "import")]
 pub use line::{Line, LineReader};
 #[cfg(feature = "import")]
