@@ -33,7 +33,7 @@ mod time;
 pub use csv::{CsvOptions, CsvReader};
 #[cfg(feature = "import")]
 pub use jsonl::JsonLinesReader;
-#[cfg(feature = "import")]
+#[cfg(feature = "payload")]
 use jsonl::vanishing_number;
 #[cfg(feature = "import")]
 pub use line::{Line, LineReader};
