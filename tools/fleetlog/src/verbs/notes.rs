@@ -27,6 +27,18 @@ pub(super) struct Asked<'a> {
     pub(super) tolerance: bool,
 }
 
+impl<'a> Asked<'a> {
+    /// What narrows a question about metrics of a cohort.
+    pub(super) fn of(
+        cohort: &'a Cohort,
+        metrics: Vec<Vec<String>>,
+        filters: &'a [ValueFilter],
+        tolerance: bool,
+    ) -> Self {
+        Self { cohort: Some(cohort), ranged: false, metrics, filters, tolerance }
+    }
+}
+
 fn is_silent(common: &Common) -> bool {
     common.quiet || common.explain
 }

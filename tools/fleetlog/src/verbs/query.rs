@@ -56,13 +56,8 @@ pub(crate) fn query(common: &Common, arguments: &QueryArguments) -> Result<Outco
         repeat(common, reading.open_ms, || Ok(reading.store.query_at(&reading.snapshot, &query, Some(progress))?))
     })?;
     Output::new(common).table(&table)?;
-    let asked = Asked {
-        cohort: Some(&arguments.cohort),
-        metrics: metrics_of(&reading.snapshot, arguments.metric.iter().flat_map(|named| &named.0)),
-        filters: &arguments.filter,
-        tolerance: arguments.tolerance.is_some(),
-        ..Asked::default()
-    };
+    let metrics = metrics_of(&reading.snapshot, arguments.metric.iter().flat_map(|named| &named.0));
+    let asked = Asked::of(&arguments.cohort, metrics, &arguments.filter, arguments.tolerance.is_some());
     let is_empty = table.rows().is_empty() || arguments.count_only && table.rows()[0][0] == Cell::Integer(0);
     // Where no row was to be given, that says nothing of values.
     note_empty(common, is_empty && !is_told && arguments.limit != Some(0), "value", &asked);
@@ -94,13 +89,8 @@ pub(crate) fn trend(common: &Common, arguments: &TrendArguments) -> Result<Outco
         repeat(common, reading.open_ms, || Ok(reading.store.trend_at(&reading.snapshot, &trend, Some(progress))?))
     })?;
     Output::new(common).table(&table)?;
-    let asked = Asked {
-        cohort: Some(&arguments.cohort),
-        metrics: metrics_of(&reading.snapshot, [&arguments.metric]),
-        filters: &arguments.filter,
-        tolerance: arguments.tolerance.is_some(),
-        ..Asked::default()
-    };
+    let metrics = metrics_of(&reading.snapshot, [&arguments.metric]);
+    let asked = Asked::of(&arguments.cohort, metrics, &arguments.filter, arguments.tolerance.is_some());
     note_empty(common, table.rows().is_empty() && !is_told, "value", &asked);
     note_few_windows(common, &table);
     note_strays(common, &reading.snapshot, &arguments.cohort);
@@ -133,13 +123,8 @@ pub(crate) fn histogram(common: &Common, arguments: &HistogramArguments) -> Resu
         })
     })?;
     Output::new(common).table(&table)?;
-    let asked = Asked {
-        cohort: Some(&arguments.cohort),
-        metrics: metrics_of(&reading.snapshot, [&arguments.metric]),
-        filters: &arguments.filter,
-        tolerance: arguments.tolerance.is_some(),
-        ..Asked::default()
-    };
+    let metrics = metrics_of(&reading.snapshot, [&arguments.metric]);
+    let asked = Asked::of(&arguments.cohort, metrics, &arguments.filter, arguments.tolerance.is_some());
     note_empty(common, table.rows().is_empty() && !is_told, "value", &asked);
     if arguments.every.is_some() {
         note_strays(common, &reading.snapshot, &arguments.cohort);
